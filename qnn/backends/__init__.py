@@ -1,0 +1,1 @@
+"""Places where circuits run, behind one interface."""

@@ -1,0 +1,163 @@
+"""The waist between circuits and the places that run them.
+
+A `Backend` compiles a `Circuit` once into an `Executable`, which runs any number of rows of angles
+in one call. What a backend can do is data (`Capabilities`), so that choosing a gradient method is
+a pure function and never a matter of trial and error.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from qnn import _meter
+from qnn.circuits.circuit import Circuit
+from qnn.circuits.settings import MeasurementPlan, plan_measurements
+from qnn.errors import CapabilityError
+
+
+@dataclass(frozen=True)
+class Angles:
+    """Angles in radians, in the two blocks that a circuit names.
+
+    Attributes:
+        shared: shape (S,), the same for every row.
+        rows: shape (N, R), one row per execution; N counts executions even where R is 0.
+    """
+
+    shared: torch.Tensor  # shape: (S,)
+    rows: torch.Tensor  # shape: (N, R)
+
+    @property
+    def n_rows(self) -> int:
+        """N, the number of executions."""
+        return self.rows.shape[0]
+
+    def dense(self) -> torch.Tensor:
+        """All angles of every row, shape (N, S + R): shared columns first."""
+        return torch.cat([self.shared.expand(self.n_rows, -1), self.rows], dim=1)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What came back from a run.
+
+    Attributes:
+        values: shape (N, M), the measured values; exact, or estimated from shots.
+        variance: shape (N, M), variance of each estimate; None when exact.
+        shots: shots per executed circuit; None when exact.
+        counts: for each measurement setting, shape (N, 2^k), how often each outcome was seen; None
+            when exact.
+    """
+
+    values: torch.Tensor  # shape: (N, M)
+    variance: torch.Tensor | None = None  # shape: (N, M)
+    shots: int | None = None
+    counts: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do.
+
+    Attributes:
+        exact: returns exact expectation values (shots=None).
+        shots: can sample.
+        noisy: applies a noise model.
+        vjp: computes gradients itself (`linearize` and `pullback`).
+        differentiable: is made of torch operations, so that torch's autograd goes through it.
+        remote: a run is a job on another machine.
+        keyed: honours sampling keys; otherwise a seed cannot repeat a run.
+        max_wires: largest number of wires, or None.
+    """
+
+    exact: bool = True
+    shots: bool = True
+    noisy: bool = False
+    vjp: bool = False
+    differentiable: bool = False
+    remote: bool = False
+    keyed: bool = True
+    max_wires: int | None = None
+
+
+class Executable(ABC):
+    """A circuit, ready to run on one backend."""
+
+    def __init__(self, circuit: Circuit, backend: Backend) -> None:
+        self.circuit = circuit
+        self.backend = backend
+        self.plan: MeasurementPlan = plan_measurements(circuit.measurements)
+
+    @abstractmethod
+    def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
+        """Execute every row of `angles` in one call (on a remote backend: one job).
+
+        Args:
+            angles: the angles; results come back in their dtype and on their device.
+            shots: shots per executed circuit; None is exact.
+            keys: shape (N, 5) int64 sampling keys (root, step, call, position, shift); needed with shots.
+        """
+
+    def linearize(self, angles: Angles, *, need_shared: bool, need_rows: bool) -> tuple[Estimate, torch.Tensor]:
+        """Exact values, with what `pullback` needs to know: only on backends with the capability `vjp`."""
+        raise CapabilityError(self._no_vjp())
+
+    def pullback(
+        self, angles: Angles, residuals: torch.Tensor, cotangent: torch.Tensor, *, need_shared: bool, need_rows: bool
+    ) -> Angles:
+        """Vector-Jacobian product: gradients of Σ cotangent·values in the blocks of `angles`.
+
+        Args:
+            angles: those given to `linearize`.
+            residuals: as returned by `linearize`.
+            cotangent: shape (N, M).
+            need_shared: whether the gradient of the shared block is wanted; zeros otherwise.
+            need_rows: whether the gradient of the rows block is wanted; zeros otherwise.
+        """
+        raise CapabilityError(self._no_vjp())
+
+    def describe(self) -> dict[str, Any]:
+        """Facts about the compiled circuit for `explain`, such as depth after transpiling."""
+        return {
+            "depth": self.circuit.depth(),
+            "two_qubit_gates": self.circuit.n_two_qubit_gates(),
+        }
+
+    def record(self, n_rows: int, shots: int | None) -> None:
+        """Count one call with `n_rows` rows in the open meters."""
+        circuits = n_rows * len(self.plan.settings) if shots else n_rows
+        _meter.record(circuits=circuits, shots=circuits * (shots or 0), jobs=1)
+
+    def _no_vjp(self) -> str:
+        return (
+            f'`gradient="adjoint"` needs amplitudes, which backend "{self.backend.name}" cannot return. '
+            'Use gradient="parameter-shift", or backend="statevector".'
+        )
+
+
+class Backend(ABC):
+    """A place where circuits run."""
+
+    #: Full name as in the registry, such as "aer" or "pennylane:default.qubit".
+    name: str
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this backend, with its present options, can do."""
+
+    @abstractmethod
+    def compile(self, circuit: Circuit) -> Executable:
+        """Prepare `circuit`; cheap to call again with an equal circuit."""
+
+    def specification(self) -> dict[str, Any] | None:
+        """Plain data from which `registry.resolve` makes an equal backend; None when it holds live objects."""
+        return {"name": self.name}
+
+    def __repr__(self) -> str:
+        """The name."""
+        return f"<qnn backend {self.name}>"

@@ -1,0 +1,76 @@
+"""Bringing any PennyLane operation into the gate table, by PennyLane's own decompositions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pennylane as qml
+from pennylane.operation import Operator
+
+from qnn.circuits.gates import GATES
+from qnn.errors import UnsupportedError
+
+_MAX_DEPTH = 60  # nested decompositions; deeper means that PennyLane runs in a circle
+_DROPPED = {"GlobalPhase", "Barrier", "Snapshot", "WireCut"}  # without effect on any measured value
+_ALIASES = {"CPhase": "ControlledPhaseShift", "U1": "PhaseShift", "C(PauliX)": "CNOT", "C(PauliZ)": "CZ"}
+
+
+def table_name(operation: Operator) -> str | None:
+    """The name of the gate-table row that `operation` is, or None."""
+    name = _ALIASES.get(operation.name, operation.name)
+    gate = GATES.get(name)
+    if gate is None or gate.n_wires not in (None, len(operation.wires)):
+        return None
+    return name if len(operation.parameters) == int(gate.is_parametric) else None
+
+
+def lower(operation: Operator, depth: int = 0) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
+    """The gates of the table that `operation` consists of.
+
+    Args:
+        operation: any PennyLane operation; its parameters may be tracing tensors.
+        depth: nesting so far.
+
+    Yields:
+        Name in the gate table, wire labels, and the angle (None for a fixed gate).
+
+    Raises:
+        UnsupportedError: the operation has no unitary decomposition.
+    """
+    if operation.name in _DROPPED:
+        return
+    if (name := table_name(operation)) is not None:
+        parameters = operation.parameters
+        yield name, tuple(operation.wires), parameters[0] if parameters else None
+        return
+    if depth > _MAX_DEPTH:
+        raise UnsupportedError(f"{operation.name} does not decompose into known gates. Write it with simpler gates.")
+    for step in _decompose(operation):
+        yield from lower(step, depth + 1)
+
+
+def _decompose(operation: Operator) -> list[Operator]:
+    if isinstance(operation, (qml.ops.MidMeasure, qml.ops.Conditional)):
+        raise UnsupportedError(_advice(operation, "acts in the middle of the circuit on measured values"))
+    if isinstance(operation, qml.operation.Channel):
+        raise UnsupportedError(_advice(operation, "is a noise channel, not a gate"))
+    if not operation.has_decomposition:
+        return _from_matrix(operation)
+    with qml.QueuingManager.stop_recording():
+        return list(operation.decomposition())
+
+
+def _from_matrix(operation: Operator) -> list[Operator]:
+    if not operation.has_matrix or len(operation.wires) > 4:
+        raise UnsupportedError(_advice(operation, "has no decomposition into gates"))
+    with qml.QueuingManager.stop_recording():
+        unitary = qml.QubitUnitary(qml.matrix(operation), wires=operation.wires)
+        return list(unitary.decomposition())
+
+
+def _advice(operation: Operator, reason: str) -> str:
+    return (
+        f"{operation.name} {reason}, so it cannot be part of a circuit here. "
+        "Leave it out, or run the function as a PennyLane QNode on a device that supports it, such as default.qubit."
+    )

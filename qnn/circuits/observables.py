@@ -1,0 +1,192 @@
+"""What is measured: expectation values of Pauli sums, and outcome probabilities.
+
+Both are plain data. A Hermitian matrix or a projector becomes a Pauli sum on the way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+from pennylane.operation import Operator
+
+from qnn.errors import ArgumentError, UnsupportedError
+
+PauliWord = tuple[tuple[int, str], ...]  # ((wire, "X" | "Y" | "Z"), ...) by ascending wire; () is the identity
+
+
+@dataclass(frozen=True)
+class PauliSum:
+    """A real linear combination of Pauli words, Σ c_k P_k."""
+
+    terms: tuple[tuple[float, PauliWord], ...]
+
+    @property
+    def wires(self) -> tuple[int, ...]:
+        """Wires on which any term acts, ascending."""
+        return tuple(sorted({wire for _, word in self.terms for wire, _ in word}))
+
+    def __str__(self) -> str:
+        """The sum as a formula."""
+        return " + ".join(_term_text(c, word) for c, word in self.terms) or "0"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The expectation value of an observable: one output value."""
+
+    observable: PauliSum
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of values it contributes to the output."""
+        return 1
+
+    @property
+    def wires(self) -> tuple[int, ...]:
+        """Wires that are measured."""
+        return self.observable.wires
+
+    def __str__(self) -> str:
+        """The expectation value in Dirac brackets."""
+        return f"<{self.observable}>"
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """The probabilities of all outcomes on some wires: 2^k values, first wire the leftmost bit."""
+
+    wires: tuple[int, ...]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of values it contributes to the output."""
+        return int(2 ** len(self.wires))
+
+    def __str__(self) -> str:
+        """The wires in question."""
+        return f"probs({', '.join(map(str, self.wires))})"
+
+
+Measurement = Expectation | Probabilities
+
+
+def pauli(word: str | PauliWord, coefficient: float = 1.0) -> PauliSum:
+    """A single Pauli word: ``pauli("XIZ")``, letters from wire 0 on, or ``pauli(((0, "X"), (2, "Z")))``."""
+    if isinstance(word, str):
+        if set(word) - set("IXYZ"):
+            raise ArgumentError(f'`word` must consist of the letters I, X, Y, Z; got "{word}". Spell it like "XIZ".')
+        word = tuple((wire, letter) for wire, letter in enumerate(word) if letter != "I")
+    return PauliSum(((float(coefficient), tuple(sorted(word))),))
+
+
+def z_on_every_wire(n_wires: int) -> tuple[Measurement, ...]:
+    """<Z> on every wire, in order."""
+    return tuple(Expectation(pauli(((wire, "Z"),))) for wire in range(n_wires))
+
+
+def pauli_sum(observable: Operator) -> PauliSum:
+    """A PennyLane observable as a Pauli sum.
+
+    Raises:
+        UnsupportedError: the observable is not Hermitian or has no Pauli representation.
+    """
+    sentence = observable.pauli_rep
+    if sentence is None:
+        try:
+            matrix = qml.matrix(observable, wire_order=observable.wires)
+            sentence = qml.pauli_decompose(matrix, wire_order=observable.wires, pauli=True)
+        except Exception as error:
+            raise UnsupportedError(
+                f'`observables` must have a Pauli representation; got "{observable}" ({error}). '
+                "Write it as a sum of Pauli words, or as qml.Hermitian on a few wires."
+            ) from error
+    terms: dict[PauliWord, complex] = {}
+    for word, coefficient in sentence.items():
+        key = tuple(sorted((_wire_number(wire), letter) for wire, letter in word.items()))
+        terms[key] = terms.get(key, 0.0) + complex(coefficient)
+    if any(abs(c.imag) > 1e-12 for c in terms.values()):
+        raise UnsupportedError(f"`observables` must be Hermitian; got {observable}. Use real coefficients.")
+    kept = tuple((c.real, word) for word, c in sorted(terms.items()) if c.real != 0.0)
+    return PauliSum(kept)
+
+
+def measurements_from(observables: Any, n_wires: int) -> tuple[Measurement, ...]:
+    """What the `observables` option of a layer means.
+
+    Args:
+        observables: "Z" (one per wire), "probs", a PennyLane observable or measurement, a `PauliSum`, or a
+            list of these.
+        n_wires: number of wires of the layer.
+    """
+    if isinstance(observables, str):
+        if observables == "Z":
+            return z_on_every_wire(n_wires)
+        if observables == "probs":
+            return (Probabilities(tuple(range(n_wires))),)
+        raise ArgumentError(
+            f'`observables` must be "Z", "probs", or a list of PennyLane observables; got "{observables}". '
+            "For one observable per output write for example [qml.Z(0), qml.X(1) @ qml.Z(2)]."
+        )
+    items: Sequence[Any] = observables if isinstance(observables, (list, tuple)) else [observables]
+    if not items:
+        raise ArgumentError('`observables` must name at least one observable; got an empty list. Use "Z".')
+    measurements = tuple(measurement_from(item) for item in items)
+    check_wires(measurements, n_wires)
+    return measurements
+
+
+def measurement_from(item: Any) -> Measurement:
+    """One PennyLane observable or measurement process, or our own, as a `Measurement`."""
+    if isinstance(item, (Expectation, Probabilities)):
+        return item
+    if isinstance(item, PauliSum):
+        return Expectation(item)
+    if isinstance(item, qml.measurements.ExpectationMP) and item.obs is not None:
+        return Expectation(pauli_sum(item.obs))
+    if isinstance(item, qml.measurements.ProbabilityMP) and item.obs is None:
+        return Probabilities(tuple(_wire_number(wire) for wire in item.wires))
+    if isinstance(item, qml.measurements.MeasurementProcess):
+        raise UnsupportedError(
+            f"`observables` must be expectation values or probabilities; got {item}. "
+            "Return qml.expval(...) or qml.probs(wires=...)."
+        )
+    if isinstance(item, Operator):
+        return Expectation(pauli_sum(item))
+    raise ArgumentError(
+        f"`observables` must hold PennyLane observables; got {item!r} of type {type(item).__name__}. "
+        "Write for example [qml.Z(0), qml.X(1)]."
+    )
+
+
+def check_wires(measurements: Iterable[Measurement], n_wires: int) -> None:
+    """Refuse measurements on wires that do not exist."""
+    for measurement in measurements:
+        outside = [wire for wire in measurement.wires if not 0 <= wire < n_wires]
+        if outside:
+            raise ArgumentError(
+                f"`observables` must act on wires 0 to {n_wires - 1}; got {measurement} on wire {outside[0]}. "
+                "Use more qubits or another wire."
+            )
+
+
+def word_dense(word: PauliWord, n_wires: int) -> np.ndarray:
+    """Letters of `word` on every wire, shape (n_wires,), "I" where it does not act."""
+    letters = np.full(n_wires, "I")
+    for wire, letter in word:
+        letters[wire] = letter
+    return letters
+
+
+def _wire_number(wire: Any) -> int:
+    if isinstance(wire, (int, np.integer)) and not isinstance(wire, bool):
+        return int(wire)
+    raise ArgumentError(f"`wires` must be numbered from 0; got the label {wire!r}. Use qml.map_wires to number them.")
+
+
+def _term_text(coefficient: float, word: PauliWord) -> str:
+    letters = " ".join(f"{letter}{wire}" for wire, letter in word) or "1"
+    return letters if coefficient == 1.0 else f"{coefficient:g} {letters}"

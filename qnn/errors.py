@@ -1,0 +1,99 @@
+"""Every exception and warning class of qnn.
+
+Each error derives from `QnnError` and from the builtin that fits, so that both
+``except QnnError`` and ``except ValueError`` catch it. A message names the argument as
+typed, what was got, and one thing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class QnnError(Exception):
+    """Base class of every error raised by qnn on purpose."""
+
+
+class ArgumentError(QnnError, ValueError):
+    """An argument has a value that cannot be used."""
+
+
+class ShapeError(ArgumentError):
+    """A tensor has the wrong shape."""
+
+
+class DtypeError(QnnError, TypeError):
+    """A tensor has a dtype, or an argument a type, that cannot be used."""
+
+
+class NotFiniteError(ArgumentError):
+    """A tensor holds NaN or infinity."""
+
+
+class UnknownNameError(ArgumentError):
+    """A name (backend, encoding, task, model, …) that is not known."""
+
+
+class CaptureError(QnnError, ValueError):
+    """A quantum function cannot be turned into a circuit of fixed structure."""
+
+
+class UnsupportedError(QnnError, NotImplementedError):
+    """An operation or a measurement that the chosen backend or format cannot express."""
+
+
+class QasmError(QnnError, ValueError):
+    """An OpenQASM text that cannot be read; the message has line and column."""
+
+
+class BackendError(QnnError, RuntimeError):
+    """A backend refused or failed to run a circuit."""
+
+
+class CapabilityError(QnnError, ValueError):
+    """A request that the chosen backend can never fulfil, such as adjoint gradients with shots."""
+
+
+class MissingDependencyError(QnnError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class TrainingError(QnnError, RuntimeError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
+class StudyError(QnnError, RuntimeError):
+    """A run folder cannot be used for this study."""
+
+
+class RecordError(QnnError, ValueError):
+    """A stored record cannot be read."""
+
+
+class StorageError(QnnError, OSError):
+    """A file could not be written; nothing half-written was left behind."""
+
+
+class QnnWarning(UserWarning):
+    """Base class of every warning issued by qnn."""
+
+
+class InertParameterWarning(QnnWarning):
+    """Some angles of a circuit cannot change any output."""
+
+
+class NoEffectWarning(QnnWarning):
+    """A setting that has no effect as things are."""
+
+
+class NoiseCoverageWarning(QnnWarning):
+    """A noise model that says nothing about a gate which the circuit uses."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """The error for a misspelt name: did-you-mean, then all that is known."""
+    names = sorted(known)
+    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f' Did you mean "{close[0]}"?' if close else ""
+    return UnknownNameError(f'No {kind} named "{name}".{hint} Known: {", ".join(names)}.')

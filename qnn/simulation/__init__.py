@@ -1,0 +1,1 @@
+"""The embedded batched state-vector engine, its adjoint, and sampling."""
