@@ -101,7 +101,7 @@ def _step(state: FitState, rows: torch.Tensor) -> None:
             _check_outputs(state, outputs, len(rows))
         mean = loss(outputs, y)
         mean.backward()
-    value = float(mean)
+    value = float(mean.detach())
     check_step(state, value)
     state.optimizer.step()
     state.metrics.update(value, outputs.detach(), y)
