@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +76,8 @@ def test_wrong_options_are_refused(options, error, message):
 
 
 def test_numpy_integers_are_integers():
-    assert len(load_task("iris", n_train=np.int64(9), seed=np.int32(2)).train) == 9
+    options: dict[str, Any] = {"n_train": np.int64(9), "seed": np.int32(2)}
+    assert len(load_task("iris", **options).train) == 9
 
 
 def test_a_new_task_is_one_row_and_one_loader(monkeypatch):

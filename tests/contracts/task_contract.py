@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ class TaskContract:
     n_classes: int
     image_shape: tuple[int, int, int] | None = None
 
-    def load(self, **options) -> TaskData:
+    def load(self, **options: Any) -> TaskData:
         return load_task(self.name, **options)
 
     def test_describes_itself(self):
