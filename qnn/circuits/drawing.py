@@ -1,0 +1,101 @@
+"""Pictures of circuits, as matplotlib figures and as text, with symbolic angles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pennylane as qml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pennylane.tape import QuantumScript
+
+from qnn.circuits.circuit import Circuit, Slot
+from qnn.circuits.observables import Measurement, PauliSum, Probabilities
+from qnn.circuits.qasm.expressions import Expression, Parameter, label
+from qnn.errors import ArgumentError, unknown_name
+
+_PAULI = {"X": qml.X, "Y": qml.Y, "Z": qml.Z}
+_BLOCK_LETTERS = {"shared": "w", "rows": "x"}
+_MAX_DEPTH = 400  # a wider picture is beyond what image formats hold
+
+Names = Mapping[Slot, "str | Expression"]
+
+
+def draw(
+    circuit: Circuit, *, style: str = "pennylane", names: Names | None = None, wire_labels: list[str] | None = None
+) -> Figure:
+    """Draw a circuit with PennyLane's drawer.
+
+    Args:
+        circuit: what to draw, its measurements included.
+        style: one of PennyLane's drawing styles, such as "pennylane", "black_white" or "sketch".
+        names: label of each slot; None is w0, w1, … for the `shared` and x0, x1, … for the `rows` block.
+        wire_labels: text before each wire; None is its number.
+
+    Returns:
+        A figure that pyplot does not know, so nothing stays open: save it with ``figure.savefig(path)``.
+
+    Raises:
+        UnknownNameError: no such style.
+        ArgumentError: the circuit is too deep for one picture.
+    """
+    if style not in qml.drawer.available_styles():
+        raise unknown_name("drawing style", style, qml.drawer.available_styles())
+    if circuit.depth() > _MAX_DEPTH:
+        raise ArgumentError(
+            f"`circuit` must have a depth of at most {_MAX_DEPTH} to fit one picture; got {circuit.depth()}. "
+            "Use draw_text, or draw fewer layers."
+        )
+    figure = Figure()
+    FigureCanvasAgg(figure)  # the drawer measures text, which needs a renderer
+    tape = _tape(circuit, names or {})
+    order = range(circuit.n_wires)
+    qml.drawer.tape_mpl(tape, wire_order=order, show_all_wires=True, decimals=2, style=style, fig=figure)
+    for text, wire_label in zip(figure.axes[0].texts, wire_labels or [], strict=False):
+        text.set_text(wire_label)
+    return figure
+
+
+def draw_text(circuit: Circuit, *, names: Names | None = None, max_length: int = 100) -> str:
+    """Draw a circuit in characters, in lines of at most `max_length` where gates allow it."""
+    tape = _tape(circuit, names or {})
+    order = range(circuit.n_wires)
+    return qml.drawer.tape_text(tape, wire_order=order, show_all_wires=True, decimals=2, max_length=max_length)
+
+
+def _tape(circuit: Circuit, names: Names) -> QuantumScript:
+    with qml.QueuingManager.stop_recording():
+        operations = []
+        for operation in circuit.operations:
+            parameters = [] if operation.angle is None else [_symbol(operation.angle, names)]
+            operations.append(_operation(operation.gate, parameters, operation.wires))
+        return QuantumScript(operations, [_measured(m) for m in circuit.measurements])
+
+
+def _operation(gate: str, parameters: list[Expression], wires: tuple[int, ...]) -> qml.operation.Operator:
+    if gate.startswith("Adjoint("):
+        return qml.adjoint(getattr(qml, gate[len("Adjoint(") : -1])(wires=wires))
+    return getattr(qml, gate)(*parameters, wires=wires)
+
+
+def _symbol(angle: Slot | float, names: Names) -> Expression:
+    """What stands for an angle in a gate's box: PennyLane shows it as it is written."""
+    if not isinstance(angle, Slot):
+        return Parameter(label(angle))
+    name = names.get(angle, f"{_BLOCK_LETTERS[angle.block]}{angle.index}")
+    return name if isinstance(name, Expression) else Parameter(name)
+
+
+def _measured(measurement: Measurement) -> Any:
+    if isinstance(measurement, Probabilities):
+        return qml.probs(wires=measurement.wires)
+    return qml.expval(_observable(measurement.observable))
+
+
+def _observable(total: PauliSum) -> qml.operation.Operator:
+    words = [qml.prod(*(_PAULI[p](w) for w, p in word)) if word else qml.Identity(0) for _, word in total.terms]
+    coefficients = [c for c, _ in total.terms]
+    if coefficients == [1.0]:
+        return words[0]
+    return qml.dot(coefficients, words) if words else qml.Identity(0)
