@@ -1,0 +1,131 @@
+"""One circuit on Qiskit Aer: all rows and all measurement settings in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from qnn.backends._qiskit import BoundCircuit, launch
+from qnn.backends.base import Angles, Estimate, Executable
+from qnn.backends.estimation import estimate, from_counts
+from qnn.backends.operands import check_operands, dense_angles
+from qnn.backends.readout import apply_confusion
+from qnn.circuits.circuit import Circuit
+from qnn.errors import ArgumentError, CapabilityError
+
+if TYPE_CHECKING:
+    from qnn.backends.aer import Aer
+
+
+@dataclass(frozen=True)
+class MeasuredSetting:
+    """One measurement setting on Aer.
+
+    Attributes:
+        bound: its gates, and how angles become their parameters.
+        exact: the circuit that saves the outcome probabilities.
+        measured: the circuit with measurements, for Aer's own shots.
+        confusions: for each measured wire C[true, reported], or None where the detector is perfect.
+    """
+
+    bound: BoundCircuit
+    exact: Any
+    measured: Any
+    confusions: tuple[np.ndarray | None, ...]
+
+
+class AerExecutable(Executable):
+    """A circuit transpiled for Aer."""
+
+    def __init__(
+        self, circuit: Circuit, backend: Aer, simulator: Any, settings: Sequence[MeasuredSetting], facts: dict[str, Any]
+    ) -> None:
+        super().__init__(circuit, backend)
+        self.backend: Aer = backend
+        self._simulator = simulator
+        self._settings = tuple(settings)
+        self._facts = facts
+
+    def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
+        """Execute every row of every setting in one call of `AerSimulator.run`.
+
+        Raises:
+            CapabilityError: exact values are asked of random trajectories.
+            BackendError: Aer failed.
+        """
+        check_operands(self.circuit, angles, shots, keys)
+        if shots is None and not self.backend.capabilities.exact:
+            raise CapabilityError(
+                f"`shots` must be given for {self.backend}, whose noise is simulated by random trajectories; "
+                'got None. Use shots=1024, or method="density_matrix".'
+            )
+        n_rows = angles.n_rows
+        if n_rows == 0 or not self._settings:
+            flat = [np.full((n_rows, 2 ** len(s.confusions)), 0.5 ** len(s.confusions)) for s in self._settings]
+            return estimate(self.plan, flat, angles, shots, keys)
+        values = dense_angles(angles)
+        if shots is not None and self.backend.sampler == "aer":
+            result = from_counts(self.plan, self._counts(values, shots, keys), angles, shots)
+        else:
+            result = estimate(self.plan, self._distributions(values), angles, shots, keys)
+        self.record(n_rows, shots)
+        return result
+
+    def describe(self) -> dict[str, Any]:
+        """Depth and two-qubit gates after transpiling, the layout, and how the circuit is simulated."""
+        return super().describe() | self._facts
+
+    def _distributions(self, values: np.ndarray) -> list[np.ndarray]:
+        """The distribution of reported outcomes of each setting, shape (N, 2^k)."""
+        requests = [s.bound.requests(s.exact, values, repeat=False) for s in self._settings]
+        distributions = []
+        for setting, results in zip(self._settings, self._launch(requests, len(values), shots=1), strict=True):
+            true = np.stack([np.asarray(result.data.probabilities) for result in results])
+            reported = apply_confusion(true, setting.confusions)
+            distributions.append(np.broadcast_to(reported, (len(values), reported.shape[1])))
+        return distributions
+
+    def _counts(self, values: np.ndarray, shots: int, keys: torch.Tensor | None) -> list[np.ndarray]:
+        """Aer's own shots for each setting, shape (N, 2^k)."""
+        if keys is None:
+            raise ArgumentError("`keys` must be given to sample shots; got None. Make them with qnn._seeding.row_keys.")
+        requests = [s.bound.requests(s.measured, values, repeat=True) for s in self._settings]
+        blocks = self._launch(requests, len(values), shots=shots, seed_simulator=_seed_from(keys))
+        return [
+            np.stack([_histogram(result.data.counts, 2 ** len(setting.confusions)) for result in results])
+            for setting, results in zip(self._settings, blocks, strict=True)
+        ]
+
+    def _launch(self, requests: Sequence[tuple[list, list]], n_rows: int, **options: Any) -> list[list[Any]]:
+        """The results of each setting, from one call of Aer."""
+        results = iter(
+            launch(
+                self._simulator,
+                [circuit for circuits, _ in requests for circuit in circuits],
+                [binding for _, bindings in requests for binding in bindings],
+                max_parallel_threads=self.backend.threads,
+                **options,
+            )
+        )
+        sizes = [n_rows if any(bindings) else len(circuits) for circuits, bindings in requests]
+        return [list(islice(results, size)) for size in sizes]
+
+
+def _histogram(counts: dict[str, int], size: int) -> np.ndarray:
+    """Counts by hexadecimal outcome as an array of shape (size,)."""
+    histogram = np.zeros(size, dtype=np.int64)
+    for outcome, count in counts.items():
+        histogram[int(outcome, 16)] = count
+    return histogram
+
+
+def _seed_from(keys: torch.Tensor) -> int:
+    """One seed for a whole call, from all its sampling keys."""
+    digest = blake2b(keys.cpu().contiguous().numpy().tobytes(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % (2**31 - 1)

@@ -1,0 +1,50 @@
+"""Compiling once: equal circuits share one executable per backend."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+
+from qnn.backends.base import Backend, Executable
+from qnn.circuits.circuit import Circuit
+
+_KEPT = 64  # executables; a model has a handful of circuits
+
+
+class CompilingBackend(Backend):
+    """A backend that keeps the executables of the circuits it saw last.
+
+    Copies and pickles carry the options only: a worker compiles for itself.
+    """
+
+    def __init__(self) -> None:
+        self._executables: OrderedDict[Circuit, Executable] = OrderedDict()
+        self._lock = Lock()
+
+    def compile(self, circuit: Circuit) -> Executable:
+        """Prepare `circuit`, or return what was prepared for an equal one."""
+        with self._lock:
+            if circuit in self._executables:
+                self._executables.move_to_end(circuit)
+                return self._executables[circuit]
+        executable = self._compile(circuit)
+        with self._lock:
+            self._executables[circuit] = executable
+            while len(self._executables) > _KEPT:
+                self._executables.popitem(last=False)
+        return executable
+
+    @abstractmethod
+    def _compile(self, circuit: Circuit) -> Executable:
+        """Prepare `circuit` for the first time."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the executables and their lock."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("_executables", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the options; nothing is compiled yet."""
+        self.__dict__.update(state)
+        CompilingBackend.__init__(self)

@@ -1,0 +1,25 @@
+"""Readout error: what a detector reports, given the true outcome distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def apply_confusion(distribution: np.ndarray, confusions: Sequence[np.ndarray | None]) -> np.ndarray:
+    """The distribution of reported outcomes, q(m) = Σ_o Π_k C_k[o_k, m_k] p(o).
+
+    Args:
+        distribution: shape (N, 2^k), the true outcomes; the first wire is the leftmost bit.
+        confusions: for each of the k wires C[true, reported], shape (2, 2), rows summing to 1; None where
+            the detector is perfect.
+
+    Returns:
+        Shape (N, 2^k).
+    """
+    tensor = distribution.reshape(len(distribution), *(2,) * len(confusions))
+    for axis, confusion in enumerate(confusions, start=1):
+        if confusion is not None:
+            tensor = np.moveaxis(np.tensordot(tensor, confusion, axes=(axis, 0)), -1, axis)
+    return np.ascontiguousarray(tensor).reshape(distribution.shape)
