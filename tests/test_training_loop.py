@@ -104,6 +104,16 @@ def test_same_seed_repeats_bit_for_bit_and_another_differs():
     assert not torch.equal(first_weights, other_weights) and first_history != other_history
 
 
+def test_order_of_rows_does_not_depend_on_what_the_model_draws():
+    def order(dropout):
+        model, seen = network(dropout=dropout), []
+        model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+        fit(model, blobs(), epochs=3, restore_best=False, **QUIET)
+        return torch.cat(seen)
+
+    assert torch.equal(order(dropout=0.0), order(dropout=0.5))
+
+
 def test_global_generators_are_left_alone():
     torch.manual_seed(11)
     expected = torch.rand(3)

@@ -131,6 +131,17 @@ def test_an_error_brings_back_the_best_too():
 
 
 def test_first_of_equal_epochs_is_the_best():
-    model = torch.nn.Linear(5, 2)
-    history = fit(model, noisy_data(), optimizer="sgd", learning_rate=1e-30, epochs=3, progress=False)
-    assert history.best_epoch == 1
+    class Counting(torch.nn.Linear):
+        def __init__(self):
+            super().__init__(5, 2)
+            self.steps: torch.Tensor
+            self.register_buffer("steps", torch.zeros(()))
+
+        def forward(self, x):
+            if self.training:
+                self.steps += 1
+            return super().forward(x)
+
+    model = Counting()
+    history = fit(model, noisy_data(), optimizer="sgd", learning_rate=1e-30, epochs=3, batch_size=10, progress=False)
+    assert history.best_epoch == 1 and model.steps == 2
