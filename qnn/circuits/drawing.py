@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from qnn.errors import ArgumentError, unknown_name
 
 _PAULI = {"X": qml.X, "Y": qml.Y, "Z": qml.Z}
 _BLOCK_LETTERS = {"shared": "w", "rows": "x"}
+_BOX_CHARACTERS, _BOX_LINES = 8, 4  # what is still readable in a box
 _MAX_DEPTH = 400  # a wider picture is beyond what image formats hold
 
 Names = Mapping[Slot, "str | Expression"]
@@ -49,7 +51,7 @@ def draw(
         )
     figure = Figure()
     FigureCanvasAgg(figure)  # the drawer measures text, which needs a renderer
-    tape = _tape(circuit, names or {})
+    tape = _tape(circuit, names or {}, fold=True)
     order = range(circuit.n_wires)
     qml.drawer.tape_mpl(tape, wire_order=order, show_all_wires=True, decimals=2, style=style, fig=figure)
     for text, wire_label in zip(figure.axes[0].texts, wire_labels or [], strict=False):
@@ -59,32 +61,47 @@ def draw(
 
 def draw_text(circuit: Circuit, *, names: Names | None = None, max_length: int = 100) -> str:
     """Draw a circuit in characters, in lines of at most `max_length` where gates allow it."""
-    tape = _tape(circuit, names or {})
+    tape = _tape(circuit, names or {}, fold=False)
     order = range(circuit.n_wires)
     return qml.drawer.tape_text(tape, wire_order=order, show_all_wires=True, decimals=2, max_length=max_length)
 
 
-def _tape(circuit: Circuit, names: Names) -> QuantumScript:
+def _tape(circuit: Circuit, names: Names, *, fold: bool) -> QuantumScript:
     with qml.QueuingManager.stop_recording():
         operations = []
         for operation in circuit.operations:
-            parameters = [] if operation.angle is None else [_symbol(operation.angle, names)]
+            parameters = []
+            if operation.angle is not None:
+                written = _symbol(operation.angle, names)
+                parameters = [Parameter(_folded(written) if fold else written)]  # shown as it is written
             operations.append(_operation(operation.gate, parameters, operation.wires))
         return QuantumScript(operations, [_measured(m) for m in circuit.measurements])
 
 
-def _operation(gate: str, parameters: list[Expression], wires: tuple[int, ...]) -> qml.operation.Operator:
+def _operation(gate: str, parameters: list[Parameter], wires: tuple[int, ...]) -> qml.operation.Operator:
     if gate.startswith("Adjoint("):
         return qml.adjoint(getattr(qml, gate[len("Adjoint(") : -1])(wires=wires))
     return getattr(qml, gate)(*parameters, wires=wires)
 
 
-def _symbol(angle: Slot | float, names: Names) -> Expression:
-    """What stands for an angle in a gate's box: PennyLane shows it as it is written."""
+def _symbol(angle: Slot | float, names: Names) -> str:
+    """How an angle is written in a gate's box."""
     if not isinstance(angle, Slot):
-        return Parameter(label(angle))
+        return label(angle)
     name = names.get(angle, f"{_BLOCK_LETTERS[angle.block]}{angle.index}")
-    return name if isinstance(name, Expression) else Parameter(name)
+    return label(name) if isinstance(name, Expression) else name
+
+
+def _folded(written: str) -> str:
+    """A long label in lines of `_BOX_CHARACTERS`, because the drawer shrinks text until it fits into its box."""
+    if len(written) > _BOX_LINES * _BOX_CHARACTERS:
+        written = written[: _BOX_LINES * _BOX_CHARACTERS - 1] + "…"
+    lines = [""]
+    for piece in re.split(r"(?<=[ *,(/])|(?=\[)", written):
+        if lines[-1] and len(lines[-1]) + len(piece) > _BOX_CHARACTERS:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.strip() for line in lines)
 
 
 def _measured(measurement: Measurement) -> Any:

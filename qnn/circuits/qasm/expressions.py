@@ -199,7 +199,7 @@ def _number_binding(written: str) -> int:
     """A negative number, or a multiple of π, needs parentheses under an operator as the text that it is."""
     if written.startswith("-"):
         return 1
-    return 2 if "/" in written or "π" in written and written != "π" else _ATOM
+    return 2 if "/" in written or ("π" in written and written != "π") else _ATOM
 
 
 def _short_number(value: float) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, partial
 from math import pi
+from typing import Any
 
 import openqasm3
 from openqasm3 import ast
@@ -47,6 +47,7 @@ class GateCalls:
         self.names = names
         self._definitions: dict[str, Callable[[], Definition]] = {}  # made when first called
         self._lines: dict[str, int] = {}  # where the program itself defines a gate
+        self._defining = ""  # the gate whose definition is being read
         self._overridden = False  # whether the program gives a meaning of its own to a gate of an include file
         if source.version == 2:
             self._definitions["CX"] = partial(_row, "CNOT")
@@ -76,7 +77,9 @@ class GateCalls:
             raise self.source.error(node, f'names in the definition of "{name}" must differ. Rename one.')
         definition = self._table_gate(node)
         if definition is None:
+            self._defining = name
             definition = Definition(tuple(parameters), len(qubits), self._body(node, parameters, qubits))
+            self._defining = ""
             self._overridden |= name in self._definitions
         self._definitions[name] = lambda: definition
         place = self.source.place(node)
@@ -121,9 +124,7 @@ class GateCalls:
         self._check_counts(node, name, (len(definition.parameters), definition.n_qubits), (len(angles), n_wires))
         return definition.call(angles, range(n_wires))
 
-    def _check_counts(
-        self, node: ast.QuantumGate, name: str, wanted: tuple[int, int], given: tuple[int, int]
-    ) -> None:
+    def _check_counts(self, node: ast.QuantumGate, name: str, wanted: tuple[int, int], given: tuple[int, int]) -> None:
         for what, want, got in zip(("parameter", "qubit"), wanted, given, strict=True):
             if want != got:
                 plural = "" if want == 1 else "s"
@@ -134,10 +135,10 @@ class GateCalls:
         include = STANDARD_INCLUDE[self.source.version]
         if any(name in library.names for library in INCLUDES.values()) and not self._definitions.keys() - {"CX"}:
             return f'no gate named "{name}" is defined. Add this line after the version: include "{include}";'
-        later = re.search(rf"^\s*gate\s+{re.escape(name)}\b", self.source.text, re.MULTILINE)
-        if later:
-            line = self.source.text[: later.start()].count("\n") + 1
-            return f'the gate "{name}" is used before the end of its definition (line {line}). Define gates before use.'
+        if name == self._defining:
+            return f'the gate "{name}" calls itself, and gates cannot be recursive. Use other gates in its definition.'
+        if line := self.source.line_of_gate(name):
+            return f'the gate "{name}" is used before its definition on line {line}. Define gates before use.'
         near = did_you_mean(name, [*self._definitions, "U"])
         return f'no gate named "{name}" is defined.{near or " Define it, or include the file that does."}'
 
@@ -145,14 +146,15 @@ class GateCalls:
         found: list[tuple[str, float]] = []
         for modifier in node.modifiers:
             name = modifier.modifier.name
+            argument = modifier.argument
             if name in ("ctrl", "negctrl"):
-                count = 1 if modifier.argument is None else self.names.integer(modifier.argument, "A number of controls")
+                count = 1 if argument is None else self.names.integer(argument, "A number of controls")
                 if not 1 <= count <= _MAX_CONTROLS:
                     message = f"a number of controls must be within 1 to {_MAX_CONTROLS}; got {count}."
                     raise self.source.error(node, message)
                 found.append((name, count))
-            elif name == "pow":
-                found.append((name, self.names.constant(modifier.argument, "The exponent of pow")))
+            elif name == "pow" and argument is not None:
+                found.append((name, self.names.constant(argument, "The exponent of pow")))
             else:
                 found.append((name, -1))
         return found
@@ -205,8 +207,10 @@ class GateCalls:
                     wires = tuple(self._formal_wire(q, places, statement) for q in statement.qubits)
                     if len(set(wires)) != len(wires):
                         raise self.source.error(statement, "a gate must act on different qubits; one is named twice.")
-                    is_gate = isinstance(statement, ast.QuantumGate)
-                    instructions += self.call(statement, [wires]) if is_gate else self.phase(statement, wires)
+                    if isinstance(statement, ast.QuantumGate):
+                        instructions += self.call(statement, [wires])
+                    else:
+                        instructions += self.phase(statement, wires)
                 elif not isinstance(statement, ast.QuantumBarrier):
                     what = f"{type(statement).__name__} in a gate definition"
                     raise self.source.unsupported(statement, what, "Use gate calls only.")
@@ -231,13 +235,14 @@ def _row(gate: str, n_wires: int | None = None) -> Definition:
     return Definition(parameters, len(wires), (Instruction(gate, wires, angle),))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _library_gate(filename: str, text: str) -> Definition:
     """A gate that an include file defines by text."""
     source = Source(f"OPENQASM 3; {text}", filename)
     calls = GateCalls(source, Names(source))
     calls._know_rows(INCLUDES[filename])
-    return calls.define(openqasm3.parse(text).statements[0])
+    definition: Any = openqasm3.parse(text).statements[0]
+    return calls.define(definition)
 
 
 def _euler(angles: Sequence[Scalar], version: int) -> list[Instruction]:

@@ -140,9 +140,7 @@ def _phase_on_ones(angle: Any, wires: tuple[int, ...]) -> list[Operator]:
     if len(wires) == 2:
         return [qml.ControlledPhaseShift(angle, wires=wires)]
     size = 2 ** (len(wires) - 1)
-    return [
-        qml.MultiRZ(angle * (-((-1) ** len(subset)) / size), wires=subset) for subset in _subsets(wires) if subset
-    ]
+    return [qml.MultiRZ(angle * (-((-1) ** len(subset)) / size), wires=subset) for subset in _subsets(wires) if subset]
 
 
 def _controlled_rotation(angle: Any, word: str, controls: tuple[int, ...], wires: tuple[int, ...]) -> list[Operator]:

@@ -7,6 +7,7 @@ the phases of the OpenQASM 3 specification are kept (they matter under a control
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from qnn.circuits.gates import GATES
 
@@ -39,7 +40,9 @@ _QELIB1_DEFINITIONS = {
     "u": _U3.replace("u3", "u"),
     "cu": _CU,
     "u0": "gate u0(gamma) q { id q; }",
-    "cu3": _CU.replace("gate cu(theta, phi, lambda, gamma)", "gate cu3(theta, phi, lambda)").replace("p(gamma) c; ", ""),
+    "cu3": (
+        "gate cu3(theta, phi, lambda) c, t { p((phi+lambda)/2) c; crz(lambda) c, t; cry(theta) c, t; crz(phi) c, t; }"
+    ),
     "csx": "gate csx a, b { ctrl @ sx a, b; }",
     "c3x": "gate c3x a, b, c, d { ctrl(3) @ x a, b, c, d; }",
     "c4x": "gate c4x a, b, c, d, e { ctrl(4) @ x a, b, c, d, e; }",
@@ -132,9 +135,9 @@ def definition_text(gate: str, n_wires: int) -> str:
     """The `gate` definition that is written for a gate of the table where no include file is sure to have it."""
     if gate == "MultiRZ":
         qubits = [f"q{i}" for i in range(n_wires)]
-        ladder = "".join(f"cx {a}, {b}; " for a, b in zip(qubits, qubits[1:], strict=False))
-        back = "".join(f" cx {a}, {b};" for a, b in reversed(list(zip(qubits, qubits[1:], strict=False))))
-        return f"gate {_MULTI}{n_wires}(theta) {', '.join(qubits)} {{ {ladder}rz(theta) {qubits[-1]};{back} }}"
+        steps = [f"cx {a}, {b};" for a, b in pairwise(qubits)]
+        body = " ".join([*steps, f"rz(theta) {qubits[-1]};", *reversed(steps)])
+        return f"gate {_MULTI}{n_wires}(theta) {', '.join(qubits)} {{ {body} }}"
     name, body = _BODIES[gate]
     parameters = "(theta)" if GATES[gate].is_parametric else ""
     return f"gate {name}{parameters} {', '.join('abcd'[:n_wires])} {{ {body} }}"

@@ -25,7 +25,9 @@ class Qubits:
 
 @dataclass(frozen=True)
 class Bits:
-    """Classical bits, which hold measured values."""
+    """Classical bits, which hold measured values; `size` is None for a single one."""
+
+    size: int | None
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,13 @@ class Names:
         while isinstance(inner, ast.IndexExpression):
             if not isinstance(inner.index, list):
                 raise self.source.error(node, "an entry of an array must be chosen by an integer.")
-            indices[:0] = [self.integer(i, "An index") for i in inner.index]
+            indices[:0] = [self.integer(i, "An index") for i in inner.index if isinstance(i, ast.Expression)]
             inner = inner.collection
         if not isinstance(inner, ast.Identifier):
             raise self.source.error(node, "only a declared array can be indexed.")
         meaning = self.meaning(inner.name, node)
         if isinstance(meaning, Bits):
-            what = f'the measured value "{inner.name}" as a number'
+            what = f'the measured value "{inner.name}" in an expression (classical control)'
             raise self.source.unsupported(node, what, "Measured values cannot decide what happens next.")
         if isinstance(meaning, InputArray):
             return self._entry(meaning, indices, node)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from openqasm3 import ast
 
-from qnn.circuits.qasm.names import Names, Qubits
+from qnn.circuits.qasm.names import Bits, Names, Qubits
 from qnn.circuits.qasm.source import Place, Source
 
 MAX_QUBITS = 1024
@@ -62,8 +63,8 @@ class QubitMemory:
         if not qubits.is_register:
             raise self.source.error(node, f'"{name}" is a single qubit and has no index. Leave the index out.')
         if isinstance(index, ast.DiscreteSet):
-            places = [self.names.integer(value, "An index") for value in index.values]
-            return Qubits(tuple(self._wire(qubits, name, place, node) for place in places), True)
+            chosen = [self.names.integer(value, "An index") for value in index.values]
+            return Qubits(tuple(self._wire(qubits, name, place, node) for place in chosen), True)
         if len(index) != 1:
             raise self.source.error(node, f'"{name}" has one dimension; got {len(index)} indices. Choose one.')
         if isinstance(index[0], ast.RangeDefinition):
@@ -117,14 +118,35 @@ class QubitMemory:
                 raise self.source.unsupported(node, what, "Measure at the end only.")
         self._touched.update(wires)
 
-    def measure(self, node: ast.QASMNode, operand: ast.QASMNode) -> None:
-        """Note a measurement."""
-        for wire in self.operand(operand).wires:
+    def measure(self, node: ast.QASMNode, operand: ast.QASMNode, target: ast.QASMNode | None = None) -> None:
+        """Note a measurement into `target`, if it has one."""
+        qubits = self.operand(operand)
+        if target is not None:
+            self._check_target(target, len(qubits.wires), node)
+        for wire in qubits.wires:
             if wire in self._measured:
                 raise self.source.unsupported(
                     node, f"a second measurement of {self.labels[wire]}", "Measure each qubit once, at the end."
                 )
             self._measured[wire] = self.source.place(node)
+
+    def _check_target(self, target: Any, n_measured: int, node: ast.QASMNode) -> None:
+        is_indexed = isinstance(target, ast.IndexedIdentifier)
+        name: str = target.name.name if is_indexed else target.name
+        bits = self.names.meaning(name, node)
+        if not isinstance(bits, Bits):
+            raise self.source.error(node, f'"{name}" must be classical bits; it is not. Declare: bit[{n_measured}] c;')
+        found = bits.size or 1
+        if is_indexed and bits.size is None:
+            raise self.source.error(node, f'"{name}" is a single bit and has no index. Leave the index out.')
+        if is_indexed:
+            places = Qubits(tuple(range(found)), True)
+            for index in target.indices:
+                places = self._indexed(places, name, index, target)
+            found = len(places.wires)
+        if found != n_measured:
+            message = f"a measurement needs as many bits as qubits; got {found} and {n_measured}. Make them equal."
+            raise self.source.error(node, message)
 
     def reset(self, node: ast.QuantumReset) -> None:
         """Accept a reset of qubits that nothing has acted on."""

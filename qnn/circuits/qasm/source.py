@@ -132,6 +132,12 @@ class Source:
         caret = " " * (place.column - 1 - start) + "^"
         return f"{file}line {place.line}, column {place.column}: {message}\n    {excerpt}\n    {caret}"
 
+    def line_of_gate(self, name: str) -> int | None:
+        """The line on which the program defines a gate, or None."""
+        bare = _without_comments(self.text)
+        found = re.search(rf"\bgate\s+{re.escape(name)}\b", bare)
+        return bare[: found.start()].count("\n") + 1 if found else None
+
     def _syntax_error(self, error: Exception) -> QasmError | UnsupportedError:
         place, found = self._error_place(error)
         line = self.text.splitlines()[place.line - 1].lstrip() if place else ""

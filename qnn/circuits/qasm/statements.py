@@ -7,10 +7,10 @@ from typing import Any
 
 from openqasm3 import ast
 
+from qnn.circuits.qasm.expressions import Expression, Parameter
 from qnn.circuits.qasm.gate_calls import MAX_INSTRUCTIONS, GateCalls
 from qnn.circuits.qasm.instructions import Instruction
-from qnn.circuits.qasm.names import Bits, InputArray, Names, Qubits
-from qnn.circuits.qasm.expressions import Expression, Parameter
+from qnn.circuits.qasm.names import Bits, InputArray, Names
 from qnn.circuits.qasm.qubits import QubitMemory
 from qnn.circuits.qasm.source import Source
 
@@ -80,7 +80,7 @@ class Statements:
             case ast.QuantumReset():
                 self.memory.reset(node)
             case ast.QuantumMeasurementStatement():
-                self.memory.measure(node, node.measure.qubit)
+                self.memory.measure(node, node.measure.qubit, node.target)
             case ast.AliasStatement():
                 self.names.declare(node.target.name, self.memory.operand(node.value), node)
             case ast.ForInLoop():
@@ -115,14 +115,14 @@ class Statements:
     def _declaration(self, node: ast.ConstantDeclaration | ast.ClassicalDeclaration) -> None:
         name, value = node.identifier.name, node.init_expression
         if isinstance(node.type, ast.BitType):
+            self.names.declare(name, self._bits(node.type), node)
             if isinstance(value, ast.QuantumMeasurement):
-                self.memory.measure(node, value.qubit)
-            self.names.declare(name, Bits(), node)
+                self.memory.measure(node, value.qubit, node.identifier)
             return
         if not isinstance(node.type, ast.FloatType | ast.AngleType | ast.IntType | ast.UintType | ast.BoolType):
             kind = type(node.type).__name__.removesuffix("Type").lower()
             raise self.source.unsupported(node, f'the {kind} variable "{name}"', "Use float, angle or int.")
-        if value is None:
+        if value is None or isinstance(value, ast.QuantumMeasurement):
             raise self.source.unsupported(node, f'the variable "{name}" without a value', "Give it a constant value.")
         scalar = self.names.scalar(value)
         if not isinstance(scalar, Expression):
@@ -131,7 +131,9 @@ class Statements:
             elif not isinstance(node.type, ast.BoolType):
                 scalar = self.names.integer(value, f'The value of "{name}"')
         elif not isinstance(node.type, ast.FloatType | ast.AngleType):
-            raise self.source.unsupported(node, f'the variable "{name}", which depends on a free parameter,', "Use float.")
+            raise self.source.unsupported(
+                node, f'the variable "{name}", which is no real number,', "Declare it as float."
+            )
         self.names.declare(name, scalar, node)
 
     def _input_or_output(self, node: ast.IODeclaration) -> None:
@@ -139,7 +141,7 @@ class Statements:
         if node.io_identifier is ast.IOKeyword.output:
             if not isinstance(kind, ast.BitType):
                 raise self.source.unsupported(node, f'the output "{name}"', "Only measured bits can be an output.")
-            self.names.declare(name, Bits(), node)
+            self.names.declare(name, self._bits(kind), node)
             return
         shape: tuple[int, ...] = ()
         if isinstance(kind, ast.ArrayType):
@@ -155,6 +157,9 @@ class Statements:
                 raise self.source.error(node, f'the array "{name}" must have 1 to {_MAX_ENTRIES:,} entries.')
         self.names.declare(name, InputArray(name, shape) if shape else Parameter(name), node)
         self.shapes[name] = shape
+
+    def _bits(self, kind: ast.BitType) -> Bits:
+        return Bits(None if kind.size is None else self.names.integer(kind.size, "The size of a register"))
 
     def _loop(self, node: ast.ForInLoop) -> None:
         values: Iterable[int | float]

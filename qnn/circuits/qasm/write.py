@@ -114,7 +114,7 @@ def _declaration(name: str, shape: Shape) -> str:
 
 
 def _shapes(inputs: Sequence[str] | Mapping[str, Shape]) -> dict[str, Shape]:
-    shapes = dict(inputs) if isinstance(inputs, Mapping) else {name: () for name in inputs}
+    shapes: dict[str, Shape] = dict(inputs) if isinstance(inputs, Mapping) else dict.fromkeys(inputs, ())
     for name in shapes:
         if not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
             raise ArgumentError(
