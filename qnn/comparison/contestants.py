@@ -1,0 +1,137 @@
+"""From a contestant's name to its description, and from the description to a model.
+
+Grammar: `hybrid@BACKEND`, `hybrid@BACKEND+NOISE`, or the name of a classical baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from qnn import backends
+from qnn.baselines import build_baseline, count_weights, list_baselines
+from qnn.comparison.study import Contestant
+from qnn.errors import ArgumentError, unknown_name
+from qnn.layers import QuantumLayer
+from qnn.models import QuantumNeuralNetwork
+from qnn.tasks import TaskData
+
+DEFAULT_MODELS = (
+    "hybrid@statevector",
+    "hybrid@aer",
+    "hybrid@aer+fake_manila",
+    "mlp-matched",
+    "mlp",
+    "cnn",
+    "logistic",
+)
+_SAMPLED = ("aer",)  # backends that are compared with shots; all others run exactly
+
+
+def parse_contestant(name: str, *, n_qubits: int, n_layers: int, shots: int) -> Contestant:
+    """The contestant of that name.
+
+    Args:
+        name: see the grammar above.
+        n_qubits: wires of the quantum layer.
+        n_layers: layers of its ansatz.
+        shots: shots per circuit on backends that sample.
+
+    Raises:
+        UnknownNameError: neither a baseline, nor a backend, nor a noise model is called that.
+
+    Example:
+        >>> parse_contestant("hybrid@aer", n_qubits=4, n_layers=3, shots=1024).gradient
+        'parameter-shift'
+    """
+    model, at, place = name.partition("@")
+    if not at:
+        if name not in list_baselines():
+            raise unknown_name("model", name, known_models())
+        if name == "mlp-matched":
+            return Contestant(name, "classical", n_qubits=n_qubits, n_layers=n_layers)
+        return Contestant(name, "classical")
+    if model != "hybrid":
+        raise unknown_name("model", name, known_models())
+    backend, plus, noise = place.partition("+")
+    sampled = backend in _SAMPLED
+    if plus and not sampled:
+        raise ArgumentError(
+            f'`models` must name noise only on a backend that simulates it ({", ".join(_SAMPLED)}); got "{name}". '
+            f'Write "hybrid@aer+{noise or "fake_manila"}".'
+        )
+    if plus and not noise:
+        raise ArgumentError(f'`models` must name a noise model after "+"; got "{name}". Write "{name}fake_manila".')
+    contestant = Contestant(
+        name,
+        "hybrid",
+        backend=backend,
+        noise=noise or None,
+        shots=shots if sampled else None,
+        gradient="parameter-shift" if sampled else "auto",
+        n_qubits=n_qubits,
+        n_layers=n_layers,
+    )
+    _backend(contestant)  # misspelt names and missing packages are found here, before anything runs
+    return contestant
+
+
+def known_models() -> list[str]:
+    """Names for did-you-mean: the default hybrids and every baseline."""
+    return sorted({*DEFAULT_MODELS, *list_baselines()})
+
+
+def find_unsuitable(contestants: Iterable[Contestant], task: TaskData) -> list[Contestant]:
+    """Those that cannot take this task: a CNN where rows are not images."""
+    return [c for c in contestants if c.name == "cnn" and task.image_shape is None]
+
+
+def build_model(contestant: Contestant, task: TaskData, seed: int) -> torch.nn.Module:
+    """The untrained model: (N, D) features to (N, C) logits.
+
+    Args:
+        contestant: its description.
+        task: gives the numbers of inputs and classes.
+        seed: of the initial weights, and of shots.
+    """
+    if contestant.quantum:
+        return _hybrid(contestant, task, seed, _backend(contestant))
+    n_weights = None
+    if contestant.name == "mlp-matched":
+        n_weights = count_weights(_hybrid(contestant, task, seed, "statevector"))
+    return build_baseline(
+        contestant.name,
+        n_inputs=task.n_inputs,
+        n_outputs=task.n_classes,
+        image_shape=task.image_shape,
+        n_weights=n_weights,
+        seed=seed,
+    )
+
+
+def count_quantum_weights(model: torch.nn.Module) -> int:
+    """Trainable gate angles of all quantum layers of a model."""
+    layers = [module for module in model.modules() if isinstance(module, QuantumLayer)]
+    weights = {id(weight): weight for layer in layers for weight in layer.parameters() if weight.requires_grad}
+    return sum(weight.numel() for weight in weights.values())
+
+
+def _hybrid(contestant: Contestant, task: TaskData, seed: int, backend: str | backends.Backend) -> torch.nn.Module:
+    return QuantumNeuralNetwork(
+        task.n_inputs,
+        None,
+        task.n_classes,
+        n_qubits=contestant.n_qubits,
+        n_layers=contestant.n_layers,
+        backend=backend,
+        shots=contestant.shots,
+        gradient=contestant.gradient or "auto",
+        seed=seed,
+    )
+
+
+def _backend(contestant: Contestant) -> str | backends.Backend:
+    if contestant.noise is not None:
+        return backends.Aer(noise=contestant.noise)
+    return backends.get_backend(contestant.backend)
