@@ -1,1 +1,43 @@
-"""Places where circuits run, behind one interface."""
+"""Places where circuits run, behind one interface.
+
+Vendor packages are imported when their backend is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executable
+from qnn.backends.registry import from_specification, list_backends, resolve
+
+if TYPE_CHECKING:
+    from qnn.backends.aer import Aer
+    from qnn.backends.pennylane import PennyLane
+    from qnn.backends.statevector import Statevector
+
+__all__ = [
+    "Aer",
+    "Angles",
+    "Backend",
+    "Capabilities",
+    "Estimate",
+    "Executable",
+    "PennyLane",
+    "Statevector",
+    "from_specification",
+    "list_backends",
+    "resolve",
+]
+
+_LAZY = {"Aer": "aer", "PennyLane": "pennylane", "Statevector": "statevector"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

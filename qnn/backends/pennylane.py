@@ -1,0 +1,183 @@
+"""Any PennyLane device as a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+import torch
+from pennylane.tape import QuantumScript
+
+from qnn.backends.base import Angles, Capabilities, Estimate, Executable
+from qnn.backends.compiled import CompilingBackend
+from qnn.backends.estimation import from_counts, like
+from qnn.backends.operands import check_operands, dense_angles
+from qnn.circuits import replay
+from qnn.circuits.circuit import Circuit, Slot
+from qnn.circuits.settings import Setting
+from qnn.errors import ArgumentError, BackendError, CapabilityError, unknown_name
+
+# Devices that PennyLane itself lists and that are not made of qubits, or compute nothing.
+_NOT_QUBITS = frozenset({"default.gaussian", "default.qutrit", "default.qutrit.mixed", "null.qubit"})
+
+
+class PennyLane(CompilingBackend):
+    """A PennyLane device; rows run by parameter broadcasting where it has that, else by PennyLane's expansion.
+
+    Args:
+        device: short name as for `pennylane.device`, such as "lightning.qubit".
+        **device_options: options of the device. Without `wires` each circuit gets a device of its own size.
+            A `seed` makes the device's shots repeatable from its first call on; sampling keys have no effect, so
+            rows and steps are as independent as the device's own generator makes them.
+
+    Raises:
+        UnknownNameError: no such device is installed.
+        ArgumentError: the device refuses an option, or `shots` is given here instead of in the run.
+        BackendError: the device needs a package that is missing.
+    """
+
+    def __init__(self, device: str = "default.qubit", **device_options: Any) -> None:
+        super().__init__()
+        self.device = device
+        self.device_options = device_options
+        self.name = f"pennylane:{device}"
+        if device not in list_devices():
+            raise unknown_name("PennyLane device", device, list_devices())
+        if "shots" in device_options:
+            raise ArgumentError(
+                f"`shots` must be given to the layer or to `run`, not to the device; got {device_options['shots']!r}. "
+                'Write QuantumLayer(..., backend="pennylane:...", shots=1024).'
+            )
+        wires = self._make_device(1).wires if "wires" in device_options else None
+        self._n_wires = None if wires is None else len(wires)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Exact and with shots; the device draws by itself, so keys are not honoured."""
+        return Capabilities(keyed=False, max_wires=self._n_wires)
+
+    def specification(self) -> dict[str, Any] | None:
+        """Name and options; None when an option is a live object."""
+        if not all(isinstance(value, str | int | float | bool | None) for value in self.device_options.values()):
+            return None
+        return {"name": self.name} | self.device_options
+
+    def _compile(self, circuit: Circuit) -> PennyLaneExecutable:
+        if self._n_wires is not None and circuit.n_wires > self._n_wires:
+            raise CapabilityError(
+                f"`n_qubits` must be at most {self._n_wires} on {self.name} with wires={self._n_wires}; "
+                f"got {circuit.n_wires}. Leave `wires` out, or give more."
+            )
+        return PennyLaneExecutable(circuit, self, self._make_device(circuit.n_wires))
+
+    def _make_device(self, n_wires: int) -> qml.devices.Device:
+        options = {"wires": n_wires} | self.device_options
+        try:
+            return qml.device(self.device, **options)
+        except TypeError as error:
+            raise ArgumentError(
+                f'`device_options` must be options of "{self.device}"; got {sorted(self.device_options)} ({error}). '
+                "Look them up in the device's documentation."
+            ) from error
+        except Exception as error:  # a plugin may raise anything
+            raise BackendError(f'The PennyLane device "{self.device}" cannot be made: {error}') from error
+
+
+class PennyLaneExecutable(Executable):
+    """A circuit on one PennyLane device."""
+
+    def __init__(self, circuit: Circuit, backend: PennyLane, device: qml.devices.Device) -> None:
+        super().__init__(circuit, backend)
+        self._device = device
+
+    def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
+        """Execute every row of every setting in one call of the device.
+
+        Raises:
+            BackendError: the device cannot run the circuit, or cannot run it exactly.
+        """
+        check_operands(self.circuit, angles, shots, keys)
+        n_rows = angles.n_rows
+        if n_rows == 0 or (shots is not None and not self.plan.settings):
+            counts = [np.zeros((n_rows, 2 ** len(s.wires)), dtype=np.int64) for s in self.plan.settings]
+            result = Estimate(like(np.zeros((n_rows, self.circuit.n_outputs)) + self.plan.constants, angles))
+            return result if shots is None else from_counts(self.plan, counts, angles, shots)
+        columns = self._columns(angles, repeat=shots is not None)
+        if shots is None:
+            result = Estimate(like(self._exact(columns, n_rows), angles))
+        else:
+            result = from_counts(self.plan, self._counts(columns, n_rows, shots), angles, shots)
+        self.record(n_rows, shots)
+        return result
+
+    def _columns(self, angles: Angles, *, repeat: bool) -> dict[Slot, Any]:
+        """The value of every slot: numbers where all rows agree, arrays (N,) where they differ or must be repeated."""
+        dense = dense_angles(angles)
+        n_shared = self.circuit.n_shared
+        columns: dict[Slot, Any] = {}
+        for slot in self.circuit.slot_operations:
+            column = dense[:, slot.index + (n_shared if slot.block == "rows" else 0)]
+            alike = slot.block == "shared" and (self.circuit.n_rows > 0 or not repeat)
+            columns[slot] = float(column[0]) if alike or len(column) == 1 else column
+        return columns
+
+    def _exact(self, columns: dict[Slot, Any], n_rows: int) -> np.ndarray:
+        """Exact outputs, shape (N, M)."""
+        processes = [replay.measurement_process(m) for m in self.circuit.measurements]
+        results = self._execute([QuantumScript(self._gates(columns), processes)])[0]
+        results = [results] if len(processes) == 1 else results
+        blocks = [
+            np.broadcast_to(np.asarray(result).reshape(-1, m.n_outputs), (n_rows, m.n_outputs))
+            for result, m in zip(results, self.circuit.measurements, strict=True)
+        ]
+        return np.concatenate(blocks, axis=1)
+
+    def _counts(self, columns: dict[Slot, Any], n_rows: int, shots: int) -> list[np.ndarray]:
+        """How often each outcome was seen in each setting, shape (N, 2^k)."""
+        repeated = any(isinstance(column, np.ndarray) for column in columns.values()) or n_rows == 1
+        partition = shots if repeated else [shots] * n_rows  # without arrays nothing is broadcast: repeat the shots
+        scripts = [
+            QuantumScript(
+                [*self._gates(columns), *_basis_change(setting)],
+                [qml.probs(wires=list(setting.wires))],
+                shots=partition,
+            )
+            for setting in self.plan.settings
+        ]
+        return [
+            np.rint(np.asarray(result).reshape(n_rows, -1) * shots).astype(np.int64)
+            for result in self._execute(scripts)
+        ]
+
+    def _gates(self, columns: dict[Slot, Any]) -> list[Any]:
+        with qml.QueuingManager.stop_recording():
+            return replay.queue(self.circuit, columns.__getitem__)
+
+    def _execute(self, scripts: Sequence[QuantumScript]) -> Sequence[Any]:
+        try:
+            return qml.execute(scripts, self._device, diff_method=None, interface=None, cache=False)
+        except Exception as error:  # a plugin may raise anything
+            exact = "" if scripts[0].shots else " exactly"
+            raise BackendError(
+                f'The PennyLane device "{self._device.name}" cannot run this circuit{exact}: {error}. '
+                'Use another device, such as backend="pennylane:default.qubit"' + (", or give shots." if exact else ".")
+            ) from error
+
+
+def list_devices() -> list[str]:
+    """Names of the installed PennyLane devices that are made of qubits."""
+    return sorted(name for name in qml.plugin_devices if name not in _NOT_QUBITS and not name.startswith("qnn."))
+
+
+def _basis_change(setting: Setting) -> list[Any]:
+    """The gates that turn the setting's basis into that of Z."""
+    gates: list[Any] = []
+    with qml.QueuingManager.stop_recording():
+        for wire, letter in setting.basis:
+            if letter == "Y":
+                gates.append(qml.adjoint(qml.S)(wires=wire))
+            if letter != "Z":
+                gates.append(qml.Hadamard(wire))
+    return gates
