@@ -51,5 +51,5 @@ def from_counts(plan: MeasurementPlan, counts: Sequence[np.ndarray], angles: Ang
 
 def like(values: np.ndarray, angles: Angles) -> torch.Tensor:
     """`values` (N or 1, M) as a tensor with N rows, in the dtype and on the device of `angles`."""
-    full = np.broadcast_to(values, (angles.n_rows, values.shape[1]))
-    return torch.from_numpy(np.ascontiguousarray(full)).to(dtype=angles.rows.dtype, device=angles.rows.device)
+    full = np.array(np.broadcast_to(values, (angles.n_rows, values.shape[1])))
+    return torch.from_numpy(full).to(dtype=angles.rows.dtype, device=angles.rows.device)

@@ -114,6 +114,18 @@ class Circuit:
         """The same operations with other measurements."""
         return Circuit(self.n_wires, self.operations, measurements, self.n_shared, self.n_rows)
 
+    def all_rows(self) -> Circuit:
+        """The same circuit with every slot in the rows block, in the column order of `Angles.dense`."""
+        if not self.n_shared:
+            return self
+        operations = []
+        for op in self.operations:
+            angle = op.angle
+            if isinstance(angle, Slot):
+                angle = Slot("rows", angle.index + (self.n_shared if angle.block == "rows" else 0))
+            operations.append(Operation(op.gate, op.wires, angle))
+        return Circuit(self.n_wires, tuple(operations), self.measurements, 0, self.n_shared + self.n_rows)
+
     def depth(self) -> int:
         """Number of layers of gates when each gate starts as soon as its wires are free."""
         level = [0] * self.n_wires

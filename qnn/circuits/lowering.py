@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pennylane as qml
 from pennylane.operation import Operator
+from pennylane.ops.op_math import Controlled
 
 from qnn.circuits.gates import GATES
 from qnn.errors import UnsupportedError
@@ -55,18 +57,47 @@ def _decompose(operation: Operator) -> list[Operator]:
         raise UnsupportedError(_advice(operation, "acts in the middle of the circuit on measured values"))
     if isinstance(operation, qml.operation.Channel):
         raise UnsupportedError(_advice(operation, "is a noise channel, not a gate"))
-    if not operation.has_decomposition:
-        return _from_matrix(operation)
     with qml.QueuingManager.stop_recording():
-        return list(operation.decomposition())
+        try:
+            return list(operation.decomposition()) if operation.has_decomposition else _from_matrix(operation)
+        except RuntimeError:  # PennyLane looks at the value of a parameter, which a traced one does not have
+            if isinstance(operation, qml.ops.Exp):
+                return _pauli_rotations(operation.base, qml.math.real(2j * operation.coeff), operation)
+            if isinstance(operation, Controlled) and not operation.base.has_generator:
+                return [_controlled(operation, step) for step in operation.base.decomposition()]
+            if not operation.has_generator:
+                raise
+            return _from_generator(operation)
+
+
+def _controlled(operation: Controlled, base: Operator) -> Operator:
+    return qml.ctrl(base, control=operation.control_wires, control_values=operation.control_values)
+
+
+def _from_generator(operation: Operator) -> list[Operator]:
+    """U(θ) = exp(iθG) for an operation with one parameter."""
+    observable, factor = qml.generator(operation, format="prefactor")
+    (angle,) = operation.parameters
+    return _pauli_rotations(observable, angle * (-2.0 * float(np.real(factor))), operation)
+
+
+def _pauli_rotations(observable: Operator, angle: Any, operation: Operator) -> list[Operator]:
+    """exp(-i angle/2 · observable) as a product of Pauli rotations, where its words commute."""
+    matrix = qml.matrix(observable, wire_order=operation.wires)
+    sentence = qml.pauli_decompose(matrix, wire_order=operation.wires, pauli=True)
+    words = [word for word in sentence if len(word)]
+    if any(not a.commutes_with(b) for a in words for b in words):
+        raise UnsupportedError(_advice(operation, "has a generator whose Pauli words do not commute"))
+    return [
+        qml.PauliRot(angle * float(np.real(sentence[word])), "".join(word.values()), wires=list(word)) for word in words
+    ]
 
 
 def _from_matrix(operation: Operator) -> list[Operator]:
     if not operation.has_matrix or len(operation.wires) > 4:
         raise UnsupportedError(_advice(operation, "has no decomposition into gates"))
-    with qml.QueuingManager.stop_recording():
-        unitary = qml.QubitUnitary(qml.matrix(operation), wires=operation.wires)
-        return list(unitary.decomposition())
+    unitary = qml.QubitUnitary(qml.matrix(operation), wires=operation.wires)
+    return list(unitary.decomposition())
 
 
 def _advice(operation: Operator, reason: str) -> str:

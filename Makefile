@@ -1,0 +1,52 @@
+# Everything starts from a bare clone: each target makes .venv first, with the versions of constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= runs/digits
+export MPLBACKEND := Agg
+
+.PHONY: help install compare test test-quick check format notebook bench clean
+
+help:
+	@echo "make compare     digits: quantum, noisy quantum and classical models, about 5 minutes; report in $(OUT)"
+	@echo "make test        the whole test suite, on all cores"
+	@echo "make test-quick  the suite without its slow cases"
+	@echo "make check       format, lint, types, import floors"
+	@echo "make notebook    run the notebook and keep its output"
+	@echo "make bench       one parameter-shift step on Aer beside the raw Aer calls"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'qnn needs Python 3.11 or newer; try make PYTHON=python3.11')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ibm,notebooks,test]"
+	@touch $@
+
+install: $(VENV)/.installed
+
+compare: install
+	$(BIN)/qnn compare --task digits --out $(OUT)
+
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+test-quick: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+notebook: install
+	$(BIN)/python -m nbclient.cli --inplace notebooks/*.ipynb
+
+bench: install
+	$(BIN)/python benchmarks/shot_step_perf.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,135 @@
+"""The embedded simulator as a backend: exact values, adjoint gradients, shots."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executable
+from qnn.backends.estimation import estimate, like
+from qnn.circuits.circuit import Circuit
+from qnn.circuits.observables import Expectation
+from qnn.simulation import torch_engine
+from qnn.simulation.engine import Engine, check_memory
+from qnn.simulation.program import Program, Rotations, WordMeasurement, outcomes_program, words_program
+
+
+class Statevector(Backend):
+    """Batched state-vector simulation on the CPU, or in torch operations where the angles are elsewhere."""
+
+    name = "statevector"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Exact, shots, adjoint gradients, and torch's own autograd."""
+        return Capabilities(vjp=True, differentiable=True, max_wires=30)
+
+    def compile(self, circuit: Circuit) -> StatevectorExecutable:
+        """Translate the circuit into Pauli rotations.
+
+        Raises:
+            ArgumentError: the register would not fit in memory.
+        """
+        check_memory(circuit.n_wires, 4)
+        return StatevectorExecutable(circuit, self)
+
+
+class StatevectorExecutable(Executable):
+    """Programs for exact expectation values and for outcome distributions, each made when first needed."""
+
+    @cached_property
+    def _exact(self) -> tuple[tuple[Engine, np.ndarray], ...]:
+        """Engines for exact values, each with the matrix (W, M) from its values to the outputs."""
+        if all(isinstance(m, Expectation) for m in self.circuit.measurements):
+            program = words_program(self.circuit)
+            assert isinstance(program.measurement, WordMeasurement)
+            return ((Engine(program), program.measurement.weights),)
+        return tuple(
+            (engine, setting.weights.toarray())
+            for engine, setting in zip(self._sampled, self.plan.settings, strict=True)
+        )
+
+    @cached_property
+    def _sampled(self) -> tuple[Engine, ...]:
+        """An engine per measurement setting, whose values are the outcome probabilities."""
+        return tuple(Engine(outcomes_program(self.circuit, setting)) for setting in self.plan.settings)
+
+    def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
+        """Execute every row; see `Executable.run`."""
+        self.record(angles.n_rows, shots)
+        if shots is None:
+            return Estimate(self.differentiable(angles) if angles.rows.is_cuda else self._forward(angles, False)[0])
+        shared, rows = _numpy(angles)
+        distributions = [engine.forward(shared, rows, keep=False)[0] for engine in self._sampled]
+        return estimate(self.plan, distributions, angles, shots, keys)
+
+    def linearize(self, angles: Angles, *, need_shared: bool, need_rows: bool) -> tuple[Estimate, torch.Tensor]:
+        """Exact values and the final states, by which `pullback` runs the circuit in reverse."""
+        self.record(angles.n_rows, None)
+        values, states = self._forward(angles, need_shared or need_rows)
+        return Estimate(values), states
+
+    def _forward(self, angles: Angles, keep: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        shared, rows = _numpy(angles)
+        keep = keep and len(self._exact) == 1
+        total: np.ndarray = self.plan.constants[None, :]
+        states = np.empty(0, dtype=rows.dtype)
+        for engine, weights in self._exact:
+            values, states = engine.forward(shared, rows, keep=keep)
+            total = total + values @ weights
+        return like(total, angles), torch.from_numpy(states)
+
+    def pullback(
+        self, angles: Angles, residuals: torch.Tensor, cotangent: torch.Tensor, *, need_shared: bool, need_rows: bool
+    ) -> Angles:
+        """Adjoint differentiation: two states per row whatever the depth.
+
+        References:
+            Jones and Gacon, arXiv:2009.02823, algorithm 1.
+        """
+        shared, rows = _numpy(angles)
+        states = residuals.numpy()
+        grad_shared, grad_rows = np.zeros_like(shared), np.zeros_like(rows)
+        for engine, weights in self._exact:
+            rotations = engine.program.rotations
+            wanted = (rotations.column >= 0) & np.where(rotations.per_row, need_rows, need_shared)
+            if wanted.any():
+                values = (cotangent.numpy() @ weights.T).astype(rows.dtype)
+                by_rotation = engine.backward(shared, rows, states if states.size else states[:0], values, wanted)
+                _accumulate(rotations, wanted, by_rotation, grad_shared, grad_rows)
+        return Angles(torch.from_numpy(grad_shared), torch.from_numpy(grad_rows))
+
+    def gradient(self, angles: Angles, cotangent: torch.Tensor) -> Angles:
+        """Gradients of Σ cotangent·values without counting a run: for questions about the circuit itself."""
+        _, states = self._forward(angles, True)
+        return self.pullback(angles, states, cotangent, need_shared=True, need_rows=True)
+
+    def differentiable(self, angles: Angles) -> torch.Tensor:
+        """Exact values (N, M) in torch operations: any device, any order of derivative."""
+        total = torch.as_tensor(self.plan.constants, dtype=angles.rows.dtype, device=angles.rows.device)[None, :]
+        for engine, weights in self._exact:
+            values = torch_engine.run(engine.program, angles.shared, angles.rows)
+            total = total + values @ torch.as_tensor(weights, dtype=values.dtype, device=values.device)
+        return total.expand(angles.n_rows, -1)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """The programs for exact values."""
+        return tuple(engine.program for engine, _ in self._exact)
+
+
+def _numpy(angles: Angles) -> tuple[np.ndarray, np.ndarray]:
+    return angles.shared.detach().cpu().numpy(), angles.rows.detach().cpu().numpy()
+
+
+def _accumulate(
+    rotations: Rotations, wanted: np.ndarray, by_rotation: np.ndarray, shared: np.ndarray, rows: np.ndarray
+) -> None:
+    """Add derivatives by rotation angles (N, K) to those by slots: several rotations may share one slot."""
+    by_angle = by_rotation * rotations.scale.astype(by_rotation.dtype)
+    k = np.flatnonzero(wanted & ~rotations.per_row)
+    np.add.at(shared, rotations.column[k], by_angle[:, k].sum(axis=0))
+    k = np.flatnonzero(wanted & rotations.per_row)
+    np.add.at(rows.T, rotations.column[k], by_angle[:, k].T)

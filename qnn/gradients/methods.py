@@ -1,0 +1,196 @@
+"""Choosing a gradient method, and running circuits so that it can be applied.
+
+The choice is a pure function of what was asked for, what the backend can do, and whether there are
+shots.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+
+from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executable
+from qnn.circuits.circuit import Circuit
+from qnn.errors import CapabilityError, unknown_name
+from qnn.gradients import stencils
+
+METHODS = ("adjoint", "backprop", "finite-difference", "parameter-shift", "spsa")
+
+
+def choose(request: str, capabilities: Capabilities, shots: int | None, backend_name: str) -> tuple[str, str]:
+    """The gradient method to use, and the reason in a few words.
+
+    Args:
+        request: "auto" or one of `METHODS`.
+        capabilities: of the backend.
+        shots: None is exact.
+        backend_name: for the error message.
+
+    Raises:
+        UnknownNameError: no such method.
+        CapabilityError: the backend cannot do this.
+    """
+    exact = shots is None
+    if request == "auto":
+        if exact and capabilities.vjp:
+            return "adjoint", "exact, and the backend has amplitudes: two states per row whatever the depth"
+        return "parameter-shift", "exact rule per gate, needs expectation values only"
+    if request not in METHODS:
+        raise unknown_name("gradient method", request, (*METHODS, "auto"))
+    if request in ("adjoint", "backprop"):
+        _require_amplitudes(request, capabilities, exact, backend_name)
+    return request, "as requested"
+
+
+def _require_amplitudes(request: str, capabilities: Capabilities, exact: bool, backend_name: str) -> None:
+    able = capabilities.vjp if request == "adjoint" else capabilities.differentiable
+    if not able:
+        raise CapabilityError(
+            f'`gradient="{request}"` needs amplitudes, which backend "{backend_name}" cannot return. '
+            'Use gradient="parameter-shift", or backend="statevector".'
+        )
+    if not exact:
+        raise CapabilityError(
+            f'`gradient="{request}"` needs exact amplitudes; got shots. '
+            'Use gradient="parameter-shift" with shots, or shots=None.'
+        )
+
+
+class Differentiator(ABC):
+    """A compiled circuit together with the rule for its gradients."""
+
+    def __init__(self, circuit: Circuit, executable: Executable, shots: int | None) -> None:
+        self.circuit = circuit
+        self.executable = executable
+        self.shots = shots
+
+    @abstractmethod
+    def run(self, angles: Angles, keys: torch.Tensor | None) -> Estimate:
+        """Values only, in one call of the backend."""
+
+    @abstractmethod
+    def linearize(
+        self, angles: Angles, keys: torch.Tensor | None, need_shared: bool, need_rows: bool
+    ) -> tuple[Estimate, torch.Tensor]:
+        """Values, and what `pullback` needs, in one call of the backend."""
+
+    @abstractmethod
+    def pullback(
+        self, angles: Angles, residuals: torch.Tensor, cotangent: torch.Tensor, need_shared: bool, need_rows: bool
+    ) -> Angles:
+        """Gradients of Σ cotangent·values, in the blocks of `angles`."""
+
+    @abstractmethod
+    def circuits_per_row(self) -> int:
+        """Circuits executed per row in a forward and backward pass with all gradients."""
+
+
+class AdjointDifferentiator(Differentiator):
+    """Gradients by the backend itself."""
+
+    def run(self, angles: Angles, keys: torch.Tensor | None) -> Estimate:
+        """Values only."""
+        return self.executable.run(angles, shots=self.shots, keys=keys)
+
+    def linearize(
+        self, angles: Angles, keys: torch.Tensor | None, need_shared: bool, need_rows: bool
+    ) -> tuple[Estimate, torch.Tensor]:
+        """Values and final states."""
+        return self.executable.linearize(angles, need_shared=need_shared, need_rows=need_rows)
+
+    def pullback(
+        self, angles: Angles, residuals: torch.Tensor, cotangent: torch.Tensor, need_shared: bool, need_rows: bool
+    ) -> Angles:
+        """The backend's own vector-Jacobian product."""
+        return self.executable.pullback(angles, residuals, cotangent, need_shared=need_shared, need_rows=need_rows)
+
+    def circuits_per_row(self) -> int:
+        """One: the reverse sweep is not a circuit execution."""
+        return 1
+
+
+class StencilDifferentiator(Differentiator):
+    """Gradients from shifted evaluations; forward and shifted rows are one call.
+
+    The executable is of the circuit with all slots in the rows block. Residuals are the Jacobian,
+    shape (N, M, A).
+    """
+
+    def __init__(self, circuit: Circuit, executable: Executable, shots: int | None, method: str) -> None:
+        super().__init__(circuit, executable, shots)
+        self.method = method
+
+    def run(self, angles: Angles, keys: torch.Tensor | None) -> Estimate:
+        """Values only."""
+        return self.executable.run(_as_rows(angles), shots=self.shots, keys=keys)
+
+    def linearize(
+        self, angles: Angles, keys: torch.Tensor | None, need_shared: bool, need_rows: bool
+    ) -> tuple[Estimate, torch.Tensor]:
+        """Values, and the Jacobian from the shifted rows of the same call."""
+        n_rows, n_shared = angles.n_rows, self.circuit.n_shared
+        wanted = [*range(n_shared if need_shared else 0)]
+        wanted += range(n_shared, n_shared + self.circuit.n_rows) if need_rows else ()
+        stencil = self._stencil(wanted, keys)
+        dense = angles.dense().double()
+        offsets = torch.from_numpy(stencil.offsets).to(dense.device)
+        shifted = (dense[None] + offsets[:, None]).reshape(-1, dense.shape[1])
+        rows = torch.cat([dense, shifted])
+        estimate = self.executable.run(
+            _as_rows(Angles(rows.new_zeros(0), rows)), shots=self.shots, keys=_shifted_keys(keys, len(offsets))
+        )
+        values = estimate.values.reshape(len(offsets) + 1, n_rows, -1)
+        weights = torch.from_numpy(stencil.weights).to(values)
+        jacobian = torch.einsum("ta,tnm->nma", weights, values[1:])
+        return _first_rows(estimate, n_rows, angles.rows.dtype), jacobian.to(angles.rows.dtype)
+
+    def pullback(
+        self, angles: Angles, residuals: torch.Tensor, cotangent: torch.Tensor, need_shared: bool, need_rows: bool
+    ) -> Angles:
+        """The Jacobian contracted with the incoming gradient."""
+        gradient = torch.einsum("nm,nma->na", cotangent, residuals)
+        n_shared = self.circuit.n_shared
+        return Angles(gradient[:, :n_shared].sum(dim=0), gradient[:, n_shared:].contiguous())
+
+    def circuits_per_row(self) -> int:
+        """One, and one for each shifted evaluation, times the measurement settings when sampling."""
+        every = list(range(self.circuit.n_shared + self.circuit.n_rows))
+        settings = len(self.executable.plan.settings) if self.shots else 1
+        return (1 + len(self._stencil(every, None).offsets)) * settings
+
+    def _stencil(self, wanted: list[int], keys: torch.Tensor | None) -> stencils.Stencil:
+        circuit = self.executable.circuit
+        if self.method == "parameter-shift":
+            return stencils.parameter_shift(circuit, wanted)
+        if self.method == "finite-difference":
+            return stencils.central_difference(circuit, wanted)
+        key = np.zeros(5, dtype=np.int64) if keys is None or not len(keys) else keys[0].cpu().numpy()
+        return stencils.spsa(circuit, wanted, key)
+
+
+def differentiator(circuit: Circuit, backend: Backend, method: str, shots: int | None) -> Differentiator:
+    """Compile `circuit` on `backend` in the form that `method` needs."""
+    if method in ("adjoint", "backprop"):
+        return AdjointDifferentiator(circuit, backend.compile(circuit), shots)
+    return StencilDifferentiator(circuit, backend.compile(circuit.all_rows()), shots, method)
+
+
+def _as_rows(angles: Angles) -> Angles:
+    return Angles(angles.rows.new_zeros(0), angles.dense()) if angles.shared.numel() else angles
+
+
+def _first_rows(estimate: Estimate, n_rows: int, dtype: torch.dtype) -> Estimate:
+    variance = None if estimate.variance is None else estimate.variance[:n_rows].to(dtype)
+    counts = None if estimate.counts is None else tuple(c[:n_rows] for c in estimate.counts)
+    return Estimate(estimate.values[:n_rows].to(dtype), variance, estimate.shots, counts)
+
+
+def _shifted_keys(keys: torch.Tensor | None, n_shifts: int) -> torch.Tensor | None:
+    """Keys of the rows and of all their shifted copies: shift t is numbered t+1."""
+    if keys is None:
+        return None
+    copies = keys.repeat(n_shifts + 1, 1)
+    copies[:, 4] = torch.arange(n_shifts + 1).repeat_interleave(len(keys))
+    return copies

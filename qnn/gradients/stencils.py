@@ -1,0 +1,118 @@
+"""Gradient rules that only evaluate the circuit: at which angles, and how the values combine.
+
+Every such rule is a stencil,
+
+    ∂f/∂θ_a = Σ_t weights[t, a] · f(θ + offsets[t]),
+
+so that parameter-shift, central differences and SPSA run through the same code, all shifted rows of
+a batch in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import pi
+
+import numpy as np
+
+from qnn import _seeding
+from qnn.circuits.circuit import Circuit, Slot
+from qnn.circuits.gates import gate_named
+
+DIFFERENCE_STEP = 1e-4  # radians; in float64 truncation (h²/6) and rounding (ε/h) are both near 1e-9 or below
+SPSA_STEP = 0.01 * pi
+SPSA_DIRECTIONS = 1
+_SPSA_STREAM = 255  # apart from the streams of measurement settings
+
+
+@dataclass(frozen=True)
+class Stencil:
+    """Shifted evaluations and their combination.
+
+    Attributes:
+        offsets: shape (T, A), radians added to the angles in each evaluation.
+        weights: shape (T, A), contribution of each evaluation to each derivative.
+    """
+
+    offsets: np.ndarray
+    weights: np.ndarray
+
+
+@cache
+def shift_rule(frequencies: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """Pairs (coefficient, shift) with f'(θ) = Σ coefficient·f(θ + shift), for f with these frequencies.
+
+    One frequency gives the two-term rule, {1/2, 1} the four-term rule of controlled rotations.
+
+    References:
+        Wierichs et al., Quantum 6, 677 (2022), section 3: Σ_μ 2 c_μ sin(Ω_k s_μ) = Ω_k.
+    """
+    r = len(frequencies)
+    shifts = (2 * np.arange(1, r + 1) - 1) * pi / (2 * r * min(frequencies))
+    omega = np.array(frequencies)
+    coefficients = np.linalg.solve(2 * np.sin(np.outer(omega, shifts)), omega)
+    pairs = [(c, s) for c, s in zip(coefficients, shifts, strict=True)]
+    return tuple((float(c), float(s)) for c, s in pairs) + tuple((-float(c), -float(s)) for c, s in pairs)
+
+
+def parameter_shift(circuit: Circuit, wanted: Sequence[int]) -> Stencil:
+    """Exact derivatives by the rule that fits each angle's gate.
+
+    Args:
+        circuit: with all slots in the rows block (`Circuit.all_rows`).
+        wanted: columns whose derivative is needed.
+    """
+    rows: list[tuple[int, float, float]] = []
+    for column in wanted:
+        operation = circuit.slot_operations[Slot("rows", column)]
+        rows += [(column, c, s) for c, s in shift_rule(gate_named(operation.gate).frequencies)]
+    return _one_at_a_time(rows, circuit.n_rows)
+
+
+def central_difference(circuit: Circuit, wanted: Sequence[int], step: float = DIFFERENCE_STEP) -> Stencil:
+    """(f(θ+h) - f(θ-h)) / 2h for each angle; the error is h²/6 times the third derivative."""
+    half = 1 / (2 * step)
+    rows = [(column, sign * half, sign * step) for column in wanted for sign in (1.0, -1.0)]
+    return _one_at_a_time(rows, circuit.n_rows)
+
+
+def spsa(
+    circuit: Circuit,
+    wanted: Sequence[int],
+    key: np.ndarray,
+    step: float = SPSA_STEP,
+    directions: int = SPSA_DIRECTIONS,
+) -> Stencil:
+    """Simultaneous perturbation: all angles at once in random directions ±h, two evaluations a direction.
+
+    The estimate is unbiased up to order h²; its variance grows with the number of angles.
+
+    Args:
+        circuit: with all slots in the rows block.
+        wanted: columns whose derivative is needed.
+        key: shape (5,), the sampling key the directions are drawn with.
+        step: h in radians.
+        directions: number of random directions to average.
+
+    References:
+        Spall, IEEE Trans. Automatic Control 37, 332 (1992), eq. (2.1).
+    """
+    columns = np.asarray(wanted, dtype=np.int64)
+    signs = _seeding.generator(key, _SPSA_STREAM).choice([-1.0, 1.0], size=(directions, len(columns)))
+    offsets = np.zeros((2 * directions, circuit.n_rows))
+    offsets[0::2, columns] = step * signs
+    offsets[1::2, columns] = -step * signs
+    weights = np.zeros_like(offsets)
+    weights[:, columns] = np.sign(offsets[:, columns]) / (2 * step * directions)
+    return Stencil(offsets, weights)
+
+
+def _one_at_a_time(rows: list[tuple[int, float, float]], n_angles: int) -> Stencil:
+    offsets = np.zeros((len(rows), n_angles))
+    weights = np.zeros((len(rows), n_angles))
+    for t, (column, coefficient, shift) in enumerate(rows):
+        offsets[t, column] = shift
+        weights[t, column] = coefficient
+    return Stencil(offsets, weights)

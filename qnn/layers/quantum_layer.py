@@ -1,0 +1,529 @@
+"""The quantum layer: a circuit as a torch module."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qnn import _seeding
+from qnn.backends import registry
+from qnn.backends.base import Backend, Estimate
+from qnn.circuits.ansatze import ansatz_named
+from qnn.circuits.capture import Captured, capture
+from qnn.circuits.circuit import Circuit
+from qnn.circuits.encodings import encoding_named
+from qnn.errors import ArgumentError, DtypeError, InertParameterWarning, NoEffectWarning, ShapeError
+from qnn.gradients import inert, methods, operator
+from qnn.layers import initialisers
+from qnn.layers.explanation import Explanation
+
+_UNCHANGED: Any = object()
+
+
+@dataclass(frozen=True)
+class _Placement:
+    """Where and how a layer runs."""
+
+    backend: Backend
+    shots: int | None
+    gradient: str
+
+    def method(self) -> tuple[str, str]:
+        return methods.choose(self.gradient, self.backend.capabilities, self.shots, self.backend.name)
+
+
+class QuantumLayer(torch.nn.Module):
+    """A parametrised quantum circuit as a torch module, (..., D) ↦ (..., M).
+
+    The circuit encodes D inputs, applies an ansatz with trainable `weights`, and returns M measured values.
+    Gradients reach inputs and weights alike, on every backend.
+
+    Args:
+        n_qubits: number of wires; with the built-in encodings also the number of inputs D.
+        n_layers: layers of the ansatz.
+        encoding: "angle", "basis", or a PennyLane quantum function f(inputs, wires) of `n_qubits` inputs.
+        ansatz: "h_rx_cnot", "hardware_efficient", "strongly_entangling", or a PennyLane quantum function
+            f(weights, wires) with the layers as first dimension of `weights`.
+        reupload: repeat the encoding before every layer.
+        observables: "Z" (one value per wire), "probs" (2^n values), a PennyLane observable (one value), or a list
+            of observables (one value each).
+        backend: name or `Backend`: "statevector", "aer", "pennylane:<device>".
+        gradient: "auto", "adjoint", "backprop", "parameter-shift", "finite-difference" or "spsa".
+        shots: shots per executed circuit; None is exact.
+        seed: root of the sampling and of the initial weights; None draws it from torch's default generator.
+        dtype: of the weights; None is torch's default dtype.
+        init: initialiser of the weights: "uniform" in [0, 2π), "normal", "small", "zeros", or a callable.
+        **backend_options: options of the backend, such as ``noise="fake_manila"`` for "aer".
+
+    Shape:
+        - inputs: (..., D), angles in radians for the built-in encodings; float32 or float64.
+        - output: (..., M), in the dtype and on the device of the input.
+
+    Raises:
+        ArgumentError: an option that cannot be used; the message says which.
+        CapabilityError: a gradient method that the backend cannot offer.
+
+    Warns:
+        InertParameterWarning: some inputs or weights cannot change any output.
+
+    Example:
+        >>> layer = QuantumLayer(n_qubits=2, n_layers=1, seed=0)
+        >>> layer(torch.zeros(5, 2)).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        n_qubits: int,
+        n_layers: int,
+        *,
+        encoding: str | Callable[[Any, Any], Any] = "angle",
+        ansatz: str | Callable[[Any, Any], Any] = "h_rx_cnot",
+        reupload: bool = False,
+        observables: Any = "Z",
+        backend: str | Backend = "statevector",
+        gradient: str = "auto",
+        shots: int | None = None,
+        seed: int | None = None,
+        dtype: torch.dtype | None = None,
+        init: str | initialisers.Initialiser = "uniform",
+        **backend_options: Any,
+    ) -> None:
+        _check_count("n_qubits", n_qubits)
+        _check_count("n_layers", n_layers)
+        encode, build = encoding_named(encoding), ansatz_named(ansatz)
+        wires = list(range(n_qubits))
+
+        def function(inputs, weights):
+            if not reupload:
+                encode(inputs, wires)
+                build.function(weights, wires)
+                return
+            for layer in range(n_layers):
+                encode(inputs, wires)
+                build.function(weights[layer : layer + 1], wires)
+
+        shape = build.shape(n_layers, n_qubits)
+        captured = capture(
+            function, n_inputs=n_qubits, weight_shapes={"weights": shape}, observables=observables, n_wires=n_qubits
+        )
+        self._setup(captured, backend, gradient, shots, seed, dtype, init, backend_options)
+
+    @classmethod
+    def from_pennylane(
+        cls,
+        function: Callable[..., Any],
+        *,
+        n_inputs: int,
+        weight_shapes: Mapping[str, int | Sequence[int]],
+        n_qubits: int | None = None,
+        observables: Any = None,
+        backend: str | Backend = "statevector",
+        gradient: str = "auto",
+        shots: int | None = None,
+        seed: int | None = None,
+        dtype: torch.dtype | None = None,
+        init: str | initialisers.Initialiser = "uniform",
+        **backend_options: Any,
+    ) -> QuantumLayer:
+        """A layer from a PennyLane quantum function (or QNode) of `inputs` and of one argument per weight.
+
+        Functions written for one row (``inputs[0]``) and functions written for TorchLayer's batches
+        (``inputs[:, 0]``, ``inputs[..., 0]``) both work. The function is run once, now, and not kept.
+
+        Args:
+            function: ``function(inputs, w, ...)``; it returns measurements, unless `observables` are given.
+            n_inputs: D, length of `inputs`; 0 for a function of weights alone.
+            weight_shapes: shape of each weight by argument name; each becomes a `Parameter` of that name.
+            n_qubits: number of wires; None for as many as the function uses.
+            observables: instead of what the function returns; as for the class.
+            backend: as for the class.
+            gradient: as for the class.
+            shots: as for the class.
+            seed: as for the class.
+            dtype: as for the class.
+            init: as for the class.
+            **backend_options: as for the class.
+
+        Raises:
+            CaptureError: the circuit's structure depends on values.
+            UnsupportedError: an operation or measurement that cannot be expressed.
+        """
+        _check_count("n_inputs", n_inputs, least=0)
+        shapes = {name: _shape(name, shape) for name, shape in weight_shapes.items()}
+        captured = capture(function, n_inputs=n_inputs, weight_shapes=shapes, observables=observables, n_wires=n_qubits)
+        layer = cls.__new__(cls)
+        layer._setup(captured, backend, gradient, shots, seed, dtype, init, backend_options)
+        return layer
+
+    @classmethod
+    def from_qasm(
+        cls,
+        path_or_text: str | Path,
+        *,
+        inputs: Sequence[str] = (),
+        observables: Any = "Z",
+        **options: Any,
+    ) -> QuantumLayer:
+        """A layer from an OpenQASM 2 or 3 program.
+
+        Args:
+            path_or_text: a file, or the program itself.
+            inputs: names of the free parameters that are inputs, in the order of the features (an array counts as
+                many features as it has entries); all others are the entries of the `weights` vector, in the order of
+                their declaration.
+            observables: as for the class.
+            **options: further options of the class.
+
+        Raises:
+            QasmError: the program cannot be read; the message has line and column.
+            UnknownNameError: a name in `inputs` that the program does not declare.
+        """
+        from qnn.circuits.qasm_function import qasm_function
+
+        function, n_inputs, weight_shapes, n_wires = qasm_function(path_or_text, inputs)
+        return cls.from_pennylane(
+            function,
+            n_inputs=n_inputs,
+            weight_shapes=weight_shapes,
+            n_qubits=n_wires,
+            observables=observables,
+            **options,
+        )
+
+    def _setup(
+        self,
+        captured: Captured,
+        backend: str | Backend,
+        gradient: str,
+        shots: int | None,
+        seed: int | None,
+        dtype: torch.dtype | None,
+        init: str | initialisers.Initialiser,
+        backend_options: dict[str, Any],
+    ) -> None:
+        torch.nn.Module.__init__(self)
+        self.circuit: Circuit = captured.circuit
+        self.angle_map = captured.angle_map
+        self._placement = self._place(registry.resolve(backend, **backend_options), shots, gradient)
+        self._plan: operator.Plan | None = None
+        self._calls = 0
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        if dtype not in (torch.float32, torch.float64):
+            raise DtypeError(f"`dtype` must be torch.float32 or torch.float64; got {dtype}. Use torch.float32.")
+        self._seed = _seeding.draw_root(_checked_seed(seed))
+        generator = None if seed is None else torch.Generator().manual_seed(self._seed)
+        for name, shape in self.angle_map.weight_shapes:
+            values = initialisers.draw(init, shape, generator)
+            self.register_parameter(name, torch.nn.Parameter(values.to(dtype)))
+        _warn_if_inert(captured)
+
+    def _place(self, backend: Backend, shots: int | None, gradient: str) -> _Placement:
+        if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
+            raise ArgumentError(f"`shots` must be a positive integer, or None for exact values; got {shots!r}.")
+        capabilities = backend.capabilities
+        if shots is None and not capabilities.exact:
+            raise ArgumentError(f'`shots` must be given for backend "{backend.name}", which only samples; got None.')
+        if capabilities.max_wires is not None and self.circuit.n_wires > capabilities.max_wires:
+            raise ArgumentError(
+                f'`n_qubits` must be at most {capabilities.max_wires} on backend "{backend.name}"; '
+                f"got {self.circuit.n_wires}. Use fewer qubits or another backend."
+            )
+        placement = _Placement(backend, shots, gradient)
+        placement.method()
+        return placement
+
+    @property
+    def n_inputs(self) -> int:
+        """D, number of features of a row."""
+        return self.angle_map.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """M, number of values of a row."""
+        return self.circuit.n_outputs
+
+    @property
+    def backend(self) -> Backend:
+        """Where the layer runs."""
+        return self._placement.backend
+
+    @property
+    def shots(self) -> int | None:
+        """Shots per executed circuit; None is exact."""
+        return self._placement.shots
+
+    @property
+    def seed(self) -> int:
+        """Root of the layer's sampling."""
+        return self._seed
+
+    @property
+    def plan(self) -> operator.Plan:
+        """What the layer's operator runs, compiled when first needed."""
+        if self._plan is None:
+            placement = self._placement
+            self._plan = operator.Plan(
+                self.circuit,
+                placement.backend,
+                placement.method()[0],
+                placement.shots,
+                self.angle_map.shared_index,
+                self.angle_map.rows_index,
+            )
+        return self._plan
+
+    def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:  # (..., D) -> (..., M)
+        """Measured values of every row.
+
+        Args:
+            inputs: shape (..., D), float32 or float64; None for a circuit without inputs.
+
+        Returns:
+            Shape (..., M), in the dtype and on the device of `inputs`.
+
+        Raises:
+            ShapeError: the last dimension is not D.
+            NotFiniteError: an input or a weight is NaN or infinite.
+        """
+        rows, leading, dtype = self._rows(inputs)
+        with torch.autocast(rows.device.type, enabled=False):
+            shared, rows = self._sources(rows)
+            values = operator.execute(self.plan, shared, rows, self._keys(rows.shape[0]))
+        return values.reshape(*leading, self.n_outputs).to(dtype)
+
+    def estimate(self, inputs: torch.Tensor | None = None) -> Estimate:
+        """Values with their variances and counts, without gradients.
+
+        Args:
+            inputs: shape (..., D).
+
+        Returns:
+            An `Estimate` whose rows are the flattened leading dimensions.
+        """
+        rows, _, _ = self._rows(inputs)
+        with torch.no_grad():
+            shared, rows = self._sources(rows)
+            return operator.estimate(self.plan, shared, rows, self._keys(rows.shape[0]))
+
+    def _rows(self, inputs: torch.Tensor | None) -> tuple[torch.Tensor, torch.Size, torch.dtype]:
+        weight = next(self.parameters(), None)
+        if inputs is None:
+            if self.n_inputs:
+                raise ShapeError(f"`inputs` must have {self.n_inputs} features; got None. Pass a tensor.")
+            inputs = torch.empty(0) if weight is None else weight.new_empty(0)
+        if not isinstance(inputs, torch.Tensor):
+            raise DtypeError(
+                f"`inputs` must be a torch.Tensor; got {type(inputs).__name__}. Use torch.as_tensor(inputs)."
+            )
+        _check_inputs(inputs, self.n_inputs, weight)
+        leading, dtype = inputs.shape[:-1], inputs.dtype
+        if not dtype.is_floating_point:
+            dtype = torch.get_default_dtype() if weight is None else weight.dtype
+        compute = torch.float64 if dtype == torch.float64 else torch.float32
+        return inputs.reshape(leading.numel(), inputs.shape[-1]).to(compute), leading, dtype
+
+    def _sources(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        weights = {name: getattr(self, name) for name, _ in self.angle_map.weight_shapes}
+        return self.angle_map.sources(rows, weights)
+
+    def _keys(self, n_rows: int) -> torch.Tensor:
+        if self.shots is None and self.plan.method != "spsa":
+            return torch.empty((0, 5), dtype=torch.int64)
+        keys = _seeding.row_keys(self._seed, n_rows, self._calls)
+        self._calls += 1
+        return keys
+
+    def to_backend(
+        self,
+        backend: str | Backend,
+        *,
+        shots: int | None = None,
+        gradient: str = "auto",
+        **backend_options: Any,
+    ) -> QuantumLayer:
+        """Run elsewhere from now on, with the same weights.
+
+        Args:
+            backend: name or `Backend`.
+            shots: shots per circuit there; None is exact.
+            gradient: gradient method there.
+            **backend_options: options of the backend, such as ``noise="fake_manila"`` for "aer".
+
+        Returns:
+            The layer itself.
+        """
+        self._placement = self._place(registry.resolve(backend, **backend_options), shots, gradient)
+        self._plan = None
+        return self
+
+    @contextmanager
+    def using(
+        self,
+        backend: str | Backend | None = None,
+        *,
+        shots: Any = _UNCHANGED,
+        gradient: Any = _UNCHANGED,
+        **backend_options: Any,
+    ) -> Iterator[QuantumLayer]:
+        """Run elsewhere inside the block only.
+
+        Args:
+            backend: name or `Backend`; None stays on the present one.
+            shots: shots per circuit; by default those of the layer on the same backend, exact on another.
+            gradient: gradient method; by default that of the layer on the same backend, "auto" on another.
+            **backend_options: options of the backend.
+        """
+        before = self._placement, self._plan
+        same = backend is None and not backend_options
+        if shots is _UNCHANGED:
+            shots = self.shots if same else None
+        if gradient is _UNCHANGED:
+            gradient = self._placement.gradient if same else "auto"
+        try:
+            target = self.backend if backend is None and same else (backend or self.backend.name)
+            yield self.to_backend(target, shots=shots, gradient=gradient, **backend_options)
+        finally:
+            self._placement, self._plan = before
+
+    def explain(self, batch_size: int = 1) -> Explanation:
+        """What one training step with `batch_size` rows will do, printable."""
+        method, why = self._placement.method()
+        compiled = self.plan.differentiator
+        facts = {k: v for k, v in compiled.executable.describe().items() if v is not None}
+        circuits = compiled.circuits_per_row() * batch_size
+        return Explanation(
+            backend=self.backend.name,
+            gradient=method,
+            why=why,
+            batch_size=batch_size,
+            circuits_per_step=circuits,
+            shots_per_circuit=self.shots,
+            shots_per_step=circuits * (self.shots or 0),
+            jobs_per_step=1,
+            measurement_bases=len(compiled.executable.plan.settings),
+            n_qubits=self.circuit.n_wires,
+            n_inputs=self.n_inputs,
+            n_weights=sum(p.numel() for p in self.parameters()),
+            n_outputs=self.n_outputs,
+            depth=int(facts.pop("depth")),
+            two_qubit_gates=int(facts.pop("two_qubit_gates")),
+            details=tuple((k.replace("_", " "), str(v)) for k, v in facts.items()),
+        )
+
+    def qnode(self, device: str = "default.qubit") -> Any:
+        """An equivalent PennyLane QNode ``f(inputs, **weights)`` for one row, on a PennyLane device."""
+        from qnn.circuits.replay import qnode
+
+        return qnode(self.circuit, self.angle_map, device)
+
+    def draw(self, **options: Any) -> Any:
+        """The circuit as a matplotlib figure, angles labelled by the inputs and weights that they come from.
+
+        Args:
+            **options: of `qnn.circuits.drawing.draw`, such as ``style``.
+        """
+        from qnn.circuits.drawing import draw
+        from qnn.circuits.symbols import slot_symbols
+
+        return draw(self.circuit, names=slot_symbols(self.angle_map), **options)
+
+    def to_qasm(self, version: int = 3, bind: bool = False, inputs: Sequence[float] | None = None) -> str:
+        """The circuit as an OpenQASM program.
+
+        Args:
+            version: 3, with free parameters as ``input float``; or 2, which has none and needs all values.
+            bind: put in the present values of the weights.
+            inputs: values of the inputs, shape (D,), to put in as well.
+
+        Raises:
+            UnsupportedError: an angle that OpenQASM cannot express; bind it.
+        """
+        from qnn.circuits.symbols import to_qasm
+
+        weights = {name: getattr(self, name).detach() for name, _ in self.angle_map.weight_shapes} if bind else None
+        return to_qasm(self.circuit, self.angle_map, version=version, weights=weights, inputs=inputs)
+
+    def extra_repr(self) -> str:
+        """The main facts, for ``print(model)``."""
+        shots = "exact" if self.shots is None else f"shots={self.shots}"
+        return (
+            f"{self.n_inputs} inputs -> {self.n_outputs} outputs, {self.circuit.n_wires} qubits, "
+            f"{self.backend.name}, {shots}, {self._placement.method()[0]}"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the compiled plan, which is made again when first needed."""
+        return {**self.__dict__, "_plan": None}
+
+
+def _check_count(name: str, value: Any, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(f"`{name}` must be an integer of at least {least}; got {value!r}. Use {max(least, 1)}.")
+
+
+def _checked_seed(seed: Any) -> int | None:
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
+        raise ArgumentError(f"`seed` must be an integer from 0 to 2^63 - 1, or None; got {seed!r}. Use 0.")
+    return seed
+
+
+def _shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
+    if name == "inputs" or not name.isidentifier() or hasattr(torch.nn.Module, name):
+        raise ArgumentError(f'`weight_shapes` must name arguments other than "{name}". Rename that argument.')
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):
+        raise ArgumentError(f"`weight_shapes` must hold positive sizes; got {name}: {shape!r}. Correct the shape.")
+    return sizes
+
+
+def _check_inputs(inputs: torch.Tensor, n_inputs: int, weight: torch.Tensor | None) -> None:
+    if inputs.ndim == 0 or inputs.shape[-1] != n_inputs:
+        got = tuple(inputs.shape)
+        last = got[-1] if got else "D"
+        raise ShapeError(
+            f"`inputs` must end in {n_inputs} features to match this layer's encoding; got shape {got}. "
+            f"Project to {n_inputs} features first, for example with torch.nn.Linear({last}, {n_inputs})."
+        )
+    if inputs.is_complex():
+        raise DtypeError(f"`inputs` must be real; got {inputs.dtype}. Use .real or torch.view_as_real first.")
+    if weight is None:
+        return
+    if weight.dtype not in (torch.float32, torch.float64):
+        raise DtypeError(
+            f"The weights of a quantum layer must be float32 or float64; got {weight.dtype}. "
+            "Keep this layer in float32; half-precision inputs are converted on the way in."
+        )
+    if weight.device != inputs.device:
+        raise ArgumentError(
+            f"`inputs` must be on the device of the weights, {weight.device}; got {inputs.device}. "
+            f'Move one of them, for example with .to("{weight.device}").'
+        )
+
+
+def _warn_if_inert(captured: Captured) -> None:
+    names = inert.inert_parameters(captured.circuit, captured.angle_map)
+    if names:
+        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        warnings.warn(
+            f"{len(names)} parameter(s) of this circuit cannot change any output: {shown}. "
+            "RX on H|0> is only a global phase, for example; encode on |0>, or measure other wires or bases.",
+            InertParameterWarning,
+            stacklevel=4,
+        )
+    unused = set(range(captured.angle_map.n_inputs)) - set(_inputs_in_use(captured))
+    if unused:
+        listed = ", ".join(f"inputs[{i}]" for i in sorted(unused)[:12])
+        warnings.warn(f"The circuit does not use {listed}. Reduce `n_inputs`.", NoEffectWarning, stacklevel=4)
+
+
+def _inputs_in_use(captured: Captured) -> set[int]:
+    angle_map = captured.angle_map
+    used = {i for i in angle_map.rows_index if i < angle_map.n_inputs}
+    return used if not angle_map.row_extras else set(range(angle_map.n_inputs))
