@@ -1,0 +1,60 @@
+// The default layer of qnn on 8 qubits: encode with RX(x_i) on |0>, then H, RX(w_i), and CNOT from wire i to
+// (i+1) mod 8. With s_i = sin(w_i) sin(x_i): <Z0> = s_1...s_7, and <Zk> = s_0...s_k for the other wires.
+// expect: <Z0> = sin(w_1)*sin(x_1)*sin(w_2)*sin(x_2)*sin(w_3)*sin(x_3)*sin(w_4)*sin(x_4)*sin(w_5)*sin(x_5)*sin(w_6)*sin(x_6)*sin(w_7)*sin(x_7)
+// expect: <Z1> = sin(w_0)*sin(x_0)*sin(w_1)*sin(x_1)
+// expect: <Z2> = sin(w_0)*sin(x_0)*sin(w_1)*sin(x_1)*sin(w_2)*sin(x_2)
+// expect: <Z3> = sin(w_0)*sin(x_0)*sin(w_1)*sin(x_1)*sin(w_2)*sin(x_2)*sin(w_3)*sin(x_3)
+// expect: <Z4> = sin(w_0)*sin(x_0)*sin(w_1)*sin(x_1)*sin(w_2)*sin(x_2)*sin(w_3)*sin(x_3)*sin(w_4)*sin(x_4)
+// expect: <Z5> = sin(w_0)*sin(x_0)*sin(w_1)*sin(x_1)*sin(w_2)*sin(x_2)*sin(w_3)*sin(x_3)*sin(w_4)*sin(x_4)*sin(w_5)*sin(x_5)
+// expect: <Z6> = sin(w_0)*sin(x_0)*sin(w_1)*sin(x_1)*sin(w_2)*sin(x_2)*sin(w_3)*sin(x_3)*sin(w_4)*sin(x_4)*sin(w_5)*sin(x_5)*sin(w_6)*sin(x_6)
+// expect: <Z7> = sin(w_0)*sin(x_0)*sin(w_1)*sin(x_1)*sin(w_2)*sin(x_2)*sin(w_3)*sin(x_3)*sin(w_4)*sin(x_4)*sin(w_5)*sin(x_5)*sin(w_6)*sin(x_6)*sin(w_7)*sin(x_7)
+OPENQASM 3.0;
+include "stdgates.inc";
+
+input float[64] x_0;
+input float[64] x_1;
+input float[64] x_2;
+input float[64] x_3;
+input float[64] x_4;
+input float[64] x_5;
+input float[64] x_6;
+input float[64] x_7;
+input float[64] w_0;
+input float[64] w_1;
+input float[64] w_2;
+input float[64] w_3;
+input float[64] w_4;
+input float[64] w_5;
+input float[64] w_6;
+input float[64] w_7;
+
+qubit[8] q;
+
+// encoding
+rx(x_0) q[0];
+rx(x_1) q[1];
+rx(x_2) q[2];
+rx(x_3) q[3];
+rx(x_4) q[4];
+rx(x_5) q[5];
+rx(x_6) q[6];
+rx(x_7) q[7];
+
+// layer
+h q;
+rx(w_0) q[0];
+rx(w_1) q[1];
+rx(w_2) q[2];
+rx(w_3) q[3];
+rx(w_4) q[4];
+rx(w_5) q[5];
+rx(w_6) q[6];
+rx(w_7) q[7];
+cx q[0], q[1];
+cx q[1], q[2];
+cx q[2], q[3];
+cx q[3], q[4];
+cx q[4], q[5];
+cx q[5], q[6];
+cx q[6], q[7];
+cx q[7], q[0];
