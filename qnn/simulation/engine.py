@@ -101,7 +101,7 @@ class Engine:
             lam = np.empty(shape, dtype=rows.dtype)
             self._seed_cotangent(psi, weights[tile], lam)
             states_ = (psi[0], psi[1], lam[0], lam[1])
-            kernels.sweep_back(*states_, *self._structure, *trig(tile), wanted, gradient[tile])
+            kernels.sweep_back(*states_, *self._structure, *trig(tile), wanted, gradient[tile])  # type: ignore[call-arg]
 
         self._each(work, tiling)
         return tiling.join(gradient)
