@@ -35,6 +35,6 @@ def test_the_verdict_says_that_the_control_passed(control):
 
 
 def test_the_same_budget_with_true_labels_is_far_above_chance(tmp_path):
-    options = {"seeds": 1, "n_train": 200, "epochs": 6, "tuning_trials": 1}
+    options = {"seeds": 1, "n_train": 200, "epochs": 6, "tuning_trials": 2}
     comparison = compare("digits", CONTESTANTS, out=tmp_path / "run", jobs=0, progress=False, **options)
     assert all(record.test_accuracy > 0.4 for record in comparison.records)

@@ -6,8 +6,6 @@ import argparse
 import sys
 
 from qnn.comparison import budget as defaults
-from qnn.comparison.compare import compare, default_out
-from qnn.comparison.define import define_study
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -86,6 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 130 after Ctrl-C.
     """
+    from qnn.comparison.comparison import (
+        compare,
+        default_out,
+    )  # loads torch and Qiskit: seconds that --help need not take
+    from qnn.comparison.define import define_study
+
     task, models = arguments.task or "digits", arguments.models
     options = {name: getattr(arguments, name) for name in _STUDY_OPTIONS}
     out = arguments.out or str(default_out(define_study(task, models, **options)))

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import torch
 
-from qnn import backends
+from qnn.backends.base import Backend
+from qnn.backends.registry import resolve
 from qnn.baselines import build_baseline, count_weights, list_baselines
 from qnn.comparison.study import Contestant
 from qnn.errors import ArgumentError, unknown_name
@@ -117,7 +118,8 @@ def count_quantum_weights(model: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in weights.values())
 
 
-def _hybrid(contestant: Contestant, task: TaskData, seed: int, backend: str | backends.Backend) -> torch.nn.Module:
+def _hybrid(contestant: Contestant, task: TaskData, seed: int, backend: str | Backend) -> torch.nn.Module:
+    assert contestant.n_qubits is not None and contestant.n_layers is not None
     return QuantumNeuralNetwork(
         task.n_inputs,
         None,
@@ -131,7 +133,6 @@ def _hybrid(contestant: Contestant, task: TaskData, seed: int, backend: str | ba
     )
 
 
-def _backend(contestant: Contestant) -> str | backends.Backend:
-    if contestant.noise is not None:
-        return backends.Aer(noise=contestant.noise)
-    return backends.get_backend(contestant.backend)
+def _backend(contestant: Contestant) -> Backend:
+    options = {} if contestant.noise is None else {"noise": contestant.noise}
+    return resolve(contestant.backend or "", **options)

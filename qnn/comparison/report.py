@@ -89,7 +89,7 @@ class Report:
             sections=[_section(p, verdict, look) for p, verdict in zip(self.panels, self.verdicts, strict=True)],
             verdicts=self.verdicts,
             figures=[(name, _data_uri(picture), _CAPTIONS[name]) for name, picture in self.pictures.items()],
-            contestants=_contestants(self.study, self.panels),
+            contestants=_contestants(self.panels),
             devices=_devices(self.records),
             gpu=any(record.measured["device"].startswith("cuda") for record in self.records),
             versions=_versions(self.records),
@@ -139,7 +139,7 @@ def _grid(panel: Panel, columns: Sequence[Column], look: dict[str, Look]) -> dic
     return {"headings": [(column.heading, column.number) for column in columns], "rows": rows}
 
 
-def _contestants(study: Study, panels: Iterable[Panel]) -> list[tuple[str, str]]:
+def _contestants(panels: Sequence[Panel]) -> list[tuple[str, str]]:
     """Each contestant once, with what it is."""
     found: dict[str, str] = {}
     for panel in panels:
@@ -148,7 +148,8 @@ def _contestants(study: Study, panels: Iterable[Panel]) -> list[tuple[str, str]]
                 record.n_weights for other in panels for r in other.rows if r.name == row.name for record in r.records
             }
             found.setdefault(row.name, describe(row.contestant, sorted(weights)))
-    return list(found.items())
+    quantum = {row.name for panel in panels for row in panel.rows if row.contestant.quantum}
+    return sorted(found.items(), key=lambda item: item[0] not in quantum)
 
 
 def describe(contestant: Contestant, n_weights: Sequence[int]) -> str:
