@@ -50,8 +50,10 @@ class PennyLane(CompilingBackend):
                 f"`shots` must be given to the layer or to `run`, not to the device; got {device_options['shots']!r}. "
                 'Write QuantumLayer(..., backend="pennylane:...", shots=1024).'
             )
-        wires = self._make_device(1).wires if "wires" in device_options else None
-        self._n_wires = None if wires is None else len(wires)
+        self._n_wires: int | None = None
+        if device_options:
+            made = self._make_device(1)  # so that a wrong option is refused here and not at the first circuit
+            self._n_wires = len(made.wires) if made.wires and "wires" in device_options else None
 
     @property
     def capabilities(self) -> Capabilities:

@@ -144,4 +144,5 @@ def _check_options(name: str, cls: type[Backend], options: Mapping[str, Any]) ->
     for option in options:
         if option == "device" or (option not in known and not open_ended):
             exist = f"It has: {', '.join(known)}." if known else "It has no options."
+            exist = "It takes the options of the PennyLane device." if open_ended else exist
             raise ArgumentError(f'Backend "{name}" has no option `{option}`. {exist}')
