@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pennylane as qml
@@ -25,7 +25,7 @@ Names = Mapping[Slot, "str | Expression"]
 
 
 def draw(
-    circuit: Circuit, *, style: str = "pennylane", names: Names | None = None, wire_labels: list[str] | None = None
+    circuit: Circuit, *, style: str = "pennylane", names: Names | None = None, wire_labels: Sequence[str] | None = None
 ) -> Figure:
     """Draw a circuit with PennyLane's drawer.
 
@@ -51,22 +51,29 @@ def draw(
         )
     figure = Figure()
     FigureCanvasAgg(figure)  # the drawer measures text, which needs a renderer
-    tape = _tape(circuit, names or {}, fold=True)
-    order = range(circuit.n_wires)
-    qml.drawer.tape_mpl(tape, wire_order=order, show_all_wires=True, decimals=2, style=style, fig=figure)
-    for text, wire_label in zip(figure.axes[0].texts, wire_labels or [], strict=False):
-        text.set_text(wire_label)
+    labels = wire_labels or range(circuit.n_wires)
+    tape = _tape(circuit, names or {}, labels, fold=True)
+    qml.drawer.tape_mpl(tape, wire_order=labels, show_all_wires=True, decimals=2, style=style, fig=figure)
     return figure
 
 
-def draw_text(circuit: Circuit, *, names: Names | None = None, max_length: int = 100) -> str:
-    """Draw a circuit in characters, in lines of at most `max_length` where gates allow it."""
-    tape = _tape(circuit, names or {}, fold=False)
-    order = range(circuit.n_wires)
-    return qml.drawer.tape_text(tape, wire_order=order, show_all_wires=True, decimals=2, max_length=max_length)
+def draw_text(
+    circuit: Circuit, *, names: Names | None = None, wire_labels: Sequence[str] | None = None, max_length: int = 100
+) -> str:
+    """Draw a circuit in characters.
+
+    Args:
+        circuit: what to draw, its measurements included.
+        names: label of each slot, as for `draw`.
+        wire_labels: text before each wire; None is its number.
+        max_length: characters a line; longer circuits go on in a further block of lines.
+    """
+    labels = wire_labels or range(circuit.n_wires)
+    tape = _tape(circuit, names or {}, labels, fold=False)
+    return qml.drawer.tape_text(tape, wire_order=labels, show_all_wires=True, decimals=2, max_length=max_length)
 
 
-def _tape(circuit: Circuit, names: Names, *, fold: bool) -> QuantumScript:
+def _tape(circuit: Circuit, names: Names, labels: Sequence[Any], *, fold: bool) -> QuantumScript:
     with qml.QueuingManager.stop_recording():
         operations = []
         for operation in circuit.operations:
@@ -74,11 +81,11 @@ def _tape(circuit: Circuit, names: Names, *, fold: bool) -> QuantumScript:
             if operation.angle is not None:
                 written = _symbol(operation.angle, names)
                 parameters = [Parameter(_folded(written) if fold else written)]  # shown as it is written
-            operations.append(_operation(operation.gate, parameters, operation.wires))
-        return QuantumScript(operations, [_measured(m) for m in circuit.measurements])
+            operations.append(_operation(operation.gate, parameters, [labels[w] for w in operation.wires]))
+        return QuantumScript(operations, [_measured(m, labels) for m in circuit.measurements])
 
 
-def _operation(gate: str, parameters: list[Parameter], wires: tuple[int, ...]) -> qml.operation.Operator:
+def _operation(gate: str, parameters: list[Parameter], wires: list[Any]) -> qml.operation.Operator:
     if gate.startswith("Adjoint("):
         return qml.adjoint(getattr(qml, gate[len("Adjoint(") : -1])(wires=wires))
     return getattr(qml, gate)(*parameters, wires=wires)
@@ -104,15 +111,16 @@ def _folded(written: str) -> str:
     return "\n".join(line.strip() for line in lines)
 
 
-def _measured(measurement: Measurement) -> Any:
+def _measured(measurement: Measurement, labels: Sequence[Any]) -> Any:
     if isinstance(measurement, Probabilities):
-        return qml.probs(wires=measurement.wires)
-    return qml.expval(_observable(measurement.observable))
+        return qml.probs(wires=[labels[w] for w in measurement.wires])
+    return qml.expval(_observable(measurement.observable, labels))
 
 
-def _observable(total: PauliSum) -> qml.operation.Operator:
-    words = [qml.prod(*(_PAULI[p](w) for w, p in word)) if word else qml.Identity(0) for _, word in total.terms]
+def _observable(total: PauliSum, labels: Sequence[Any]) -> qml.operation.Operator:
+    nothing = qml.Identity(labels[0])
+    words = [qml.prod(*(_PAULI[p](labels[w]) for w, p in word)) if word else nothing for _, word in total.terms]
     coefficients = [c for c, _ in total.terms]
     if coefficients == [1.0]:
         return words[0]
-    return qml.dot(coefficients, words) if words else qml.Identity(0)
+    return qml.dot(coefficients, words) if words else nothing

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pennylane as qml
+from openqasm3 import ast
 
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.lowering import lower
 from qnn.circuits.observables import Measurement
 from qnn.circuits.qasm.expressions import Expression, Parameter
 from qnn.circuits.qasm.instructions import Instruction, operations
+from qnn.circuits.qasm.names import Names
 from qnn.circuits.qasm.source import Source
 from qnn.circuits.qasm.statements import Statements
-from qnn.errors import ArgumentError, QasmError, ShapeError, unknown_name
+from qnn.errors import ArgumentError, QasmError, QnnError, ShapeError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -168,3 +170,22 @@ def _shape(value: Any) -> tuple[int, ...]:
     if isinstance(value, (list, tuple)):
         return (len(value), *(_shape(value[0]) if value else ()))
     return ()
+
+
+def read_angle(text: str) -> float:
+    """A number written as an OpenQASM expression, such as ``0.3``, ``-pi/4`` or ``2*arctan(1)``.
+
+    Raises:
+        ArgumentError: the text is no constant expression.
+    """
+    source = Source(f"OPENQASM 2.0;\n{text};")  # version 2 has no integer division
+    try:
+        statements = source.parse().statements
+        if len(statements) == 1 and isinstance(statements[0], ast.ExpressionStatement):
+            return float(Names(source).constant(statements[0].expression, "The value"))
+    except QnnError as error:
+        reason = str(error).partition(": ")[2].partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise ArgumentError(
+            f'A value must be a number; got "{text}": {reason}. Write for example 0.3 or pi/4.'
+        ) from error
+    raise ArgumentError(f'A value must be a number; got "{text}". Write for example 0.3 or pi/4.')

@@ -1,0 +1,7 @@
+"""``python -m qnn``: the same as the command ``qnn``."""
+
+import sys
+
+from qnn.cli import main
+
+sys.exit(main())
