@@ -149,7 +149,7 @@ class Aer(CompilingBackend):
             return AerExecutable(circuit, self, None, (), {})
         source = self._source
         self._check_width(circuit.n_wires, None if source is None else source.n_qubits)
-        basis = SIMULATOR_BASIS if source is None else source.basis_gates
+        basis = _simulator_basis(self.method) if source is None else source.basis_gates
         level = self.optimization_level
         if level is None:
             level = 1 if source is None else source.optimization_level
@@ -345,6 +345,13 @@ def _measured_setting(bound: BoundCircuit, model: NoiseModel | None) -> Measured
     exact.save_probabilities(list(bound.qubits[::-1]))
     confusions = tuple(None if model is None else noise_model.confusion(model, qubit) for qubit in bound.qubits)
     return MeasuredSetting(bound, exact, bound.measured(), confusions)
+
+
+@lru_cache(maxsize=4)
+def _simulator_basis(method: str) -> tuple[str, ...]:
+    """The gates that a noise-free simulation by this method applies directly."""
+    known = set(AerSimulator(method=method).configuration().basis_gates)
+    return tuple(name for name in SIMULATOR_BASIS if name in known)
 
 
 @lru_cache(maxsize=1)
