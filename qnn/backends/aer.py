@@ -164,6 +164,7 @@ class Aer(CompilingBackend):
         bound = [in_setting(placement, setting, basis, level) for setting in settings]
         model = None if source is None else source.on(placement.physical, [b.circuit for b in bound])
         method = self._method_for(model, len(placement.physical))
+        _check_gates([name for b in bound for name, _ in gates_of(b.circuit)], method)
         simulator = AerSimulator(method=method, noise_model=model, runtime_parameter_bind_enable=True)
         measured = [_measured_setting(b, model) for b in bound]
         return AerExecutable(circuit, self, simulator, measured, self._facts(placement, bound, method))
@@ -348,10 +349,23 @@ def _measured_setting(bound: BoundCircuit, model: NoiseModel | None) -> Measured
 
 
 @lru_cache(maxsize=4)
+def _instructions(method: str) -> frozenset[str]:
+    """What Aer applies with this method."""
+    return frozenset(AerSimulator(method=method).configuration().basis_gates)
+
+
 def _simulator_basis(method: str) -> tuple[str, ...]:
-    """The gates that a noise-free simulation by this method applies directly."""
-    known = set(AerSimulator(method=method).configuration().basis_gates)
-    return tuple(name for name in SIMULATOR_BASIS if name in known)
+    """The gates to transpile to where neither a device nor a noise model says."""
+    return tuple(name for name in SIMULATOR_BASIS if name in _instructions(method))
+
+
+def _check_gates(names: Sequence[str], method: str) -> None:
+    foreign = sorted(set(names) - _instructions(method))
+    if foreign:
+        raise UnsupportedError(
+            f'Aer cannot apply {", ".join(foreign)} with method "{method}". Put the noise on one- and two-qubit '
+            'gates such as rx and cx, or use shots with method="statevector", sampler="aer".'
+        )
 
 
 @lru_cache(maxsize=1)
