@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from qnn.circuits.observables import Expectation, Measurement, PauliWord
+
+_Member = tuple[PauliWord, int, Measurement, float]  # basis, first column, measurement, coefficient
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,23 @@ class Setting:
     Attributes:
         basis: ((wire, "X" | "Y" | "Z"), ...), the measured wires in ascending order; the first is the
             leftmost bit of an outcome.
-        weights: F, shape (2^k, M): contribution of each outcome to each output.
+        members: what is read from the outcomes.
+        n_outputs: M.
     """
 
     basis: tuple[tuple[int, str], ...]
-    weights: sparse.csr_array
+    members: tuple[_Member, ...]
+    n_outputs: int
 
     @property
     def wires(self) -> tuple[int, ...]:
         """The measured wires."""
         return tuple(wire for wire, _ in self.basis)
+
+    @cached_property
+    def weights(self) -> sparse.csr_array:
+        """F, shape (2^k, M): contribution of each outcome to each output; exact expectation values do without."""
+        return _weights(self)
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ def plan_measurements(measurements: Sequence[Measurement]) -> MeasurementPlan:
     """Group measurements into settings, greedily, widest first."""
     n_outputs = sum(m.n_outputs for m in measurements)
     constants = np.zeros(n_outputs)
-    requests: list[tuple[PauliWord, int, Measurement, float]] = []  # basis, first column, measurement, coefficient
+    requests: list[_Member] = []
     column = 0
     for measurement in measurements:
         if isinstance(measurement, Expectation):
@@ -92,12 +102,12 @@ def plan_measurements(measurements: Sequence[Measurement]) -> MeasurementPlan:
             word = tuple(sorted((wire, "Z") for wire in measurement.wires))
             requests.append((word, column, measurement, 1.0))
         column += measurement.n_outputs
-    groups = _group(requests)
-    return MeasurementPlan(tuple(_setting(basis, members, n_outputs) for basis, members in groups), constants)
+    settings = (Setting(tuple(sorted(basis.items())), tuple(members), n_outputs) for basis, members in _group(requests))
+    return MeasurementPlan(tuple(settings), constants)
 
 
-def _group(requests: list) -> list[tuple[dict[int, str], list]]:
-    groups: list[tuple[dict[int, str], list]] = []
+def _group(requests: list[_Member]) -> list[tuple[dict[int, str], list[_Member]]]:
+    groups: list[tuple[dict[int, str], list[_Member]]] = []
     for request in sorted(requests, key=lambda r: -len(r[0])):
         for basis, members in groups:
             if all(basis.get(wire, letter) == letter for wire, letter in request[0]):
@@ -109,12 +119,11 @@ def _group(requests: list) -> list[tuple[dict[int, str], list]]:
     return groups
 
 
-def _setting(basis: dict[int, str], members: list, n_outputs: int) -> Setting:
-    ordered = tuple(sorted(basis.items()))
-    place = {wire: len(ordered) - 1 - i for i, (wire, _) in enumerate(ordered)}  # bit significance of each wire
-    outcomes = np.arange(2 ** len(ordered))
+def _weights(setting: Setting) -> sparse.csr_array:
+    place = {wire: len(setting.basis) - 1 - i for i, wire in enumerate(setting.wires)}  # bit significance of each wire
+    outcomes = np.arange(2 ** len(setting.basis))
     rows, columns, values = [], [], []
-    for word, column, measurement, coefficient in members:
+    for word, column, measurement, coefficient in setting.members:
         if isinstance(measurement, Expectation):
             parity = np.zeros_like(outcomes)
             for wire, _ in word:
@@ -130,4 +139,4 @@ def _setting(basis: dict[int, str], members: list, n_outputs: int) -> Setting:
             columns.append(column + label)
             values.append(np.ones(len(outcomes)))
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    return Setting(ordered, sparse.coo_array(entries, shape=(len(outcomes), n_outputs)).tocsr())
+    return sparse.coo_array(entries, shape=(len(outcomes), setting.n_outputs)).tocsr()
