@@ -17,6 +17,7 @@ from qnn.simulation import kernels
 from qnn.simulation.program import Program, WordMeasurement
 
 TILE_BYTES = 1 << 18  # two states of a tile stay within a core's second-level cache
+WORK_BYTES = 1 << 30  # the states of a tile at most: large registers run with fewer lanes
 KEEP_BYTES = 1 << 28  # final states kept for the adjoint; beyond, they are computed again
 MAX_BYTES = 1 << 34  # the largest working set that is started at all
 _PARALLEL_FROM = 1 << 19  # amplitude updates below which threads cost more than they give
@@ -30,7 +31,8 @@ class _Tiling:
 
     @classmethod
     def of(cls, n_rows: int, n_amplitudes: int, itemsize: int) -> _Tiling:
-        widest = max(32, min(512, TILE_BYTES // (4 * n_amplitudes * itemsize)))
+        one_lane = 4 * n_amplitudes * itemsize  # two states
+        widest = max(1, min(512, max(32, TILE_BYTES // one_lane), WORK_BYTES // one_lane))
         n_tiles = max(1, -(-n_rows // widest))
         return cls(n_rows, n_tiles, max(1, -(-n_rows // n_tiles)))
 
@@ -38,11 +40,12 @@ class _Tiling:
         """(N, C) as (n_tiles, C, T), padded with zeros."""
         padded = np.zeros((self.n_tiles * self.lanes, columns.shape[1]), dtype=columns.dtype)
         padded[: self.n_rows] = columns
-        return np.ascontiguousarray(padded.reshape(self.n_tiles, self.lanes, -1).transpose(0, 2, 1))
+        return np.ascontiguousarray(padded.reshape(self.n_tiles, self.lanes, columns.shape[1]).transpose(0, 2, 1))
 
     def join(self, tiles: np.ndarray) -> np.ndarray:
         """(n_tiles, C, T) as (N, C)."""
-        return np.ascontiguousarray(tiles.transpose(0, 2, 1).reshape(-1, tiles.shape[1])[: self.n_rows])
+        padded = tiles.transpose(0, 2, 1).reshape(self.n_tiles * self.lanes, tiles.shape[1])
+        return np.ascontiguousarray(padded[: self.n_rows])
 
 
 class Engine:
