@@ -107,8 +107,9 @@ class AngleMap:
             extras = self._evaluate(self.shared_extras, None, tensors)
             shared = torch.cat([shared, extras.to(inputs.dtype)])
         if self.row_extras:
-            extras = torch.vmap(lambda row: self._evaluate(self.row_extras, row, tensors))(inputs)
-            rows = torch.cat([rows, extras.to(inputs.dtype)], dim=1)
+            some = inputs if inputs.shape[0] else inputs.new_zeros(1, self.n_inputs)  # vmap needs a row at least
+            extras = torch.vmap(lambda row: self._evaluate(self.row_extras, row, tensors))(some)
+            rows = torch.cat([rows, extras[: inputs.shape[0]].to(inputs.dtype)], dim=1)
         return shared, rows
 
     def _evaluate(self, wanted: tuple[int, ...], row: torch.Tensor | None, weights: list[torch.Tensor]) -> torch.Tensor:
