@@ -101,6 +101,9 @@ class _Symbols:
             values = [float(v) for v in weights[name].reshape(-1)]
             return _array(values).reshape(shape)
         names = ["_".join([name, *map(str, index)]) for index in np.ndindex(*shape)]
+        taken = {*self.weight_names, *(self.input_name(i) for i in range(self.map.n_inputs))}
+        while not taken.isdisjoint(names):
+            names = [f"{n}_" for n in names]
         self.weight_names += names
         return _array([Parameter(n) for n in names]).reshape(shape)
 
