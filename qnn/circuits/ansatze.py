@@ -44,20 +44,25 @@ def h_rx_cnot(weights: torch.Tensor, wires: Any) -> None:
 
 
 def hardware_efficient(weights: torch.Tensor, wires: Any) -> None:
-    """Per layer: RY(w_i0) and RZ(w_i1) on wire i, then CNOT along a line of neighbours.
+    """Per layer: RZ(w_i0) and RY(w_i1) on wire i, then CNOT along a line of neighbours.
+
+    RY comes last because an RZ in front of CNOTs alone could not change any <Z>.
 
     `weights`: shape (n_layers, n, 2). After Kandala et al., Nature 549, 242 (2017).
     """
     for layer in weights:
         for weight, wire in zip(layer, wires, strict=True):
-            qml.RY(weight[0], wires=wire)
-            qml.RZ(weight[1], wires=wire)
+            qml.RZ(weight[0], wires=wire)
+            qml.RY(weight[1], wires=wire)
         for control, target in pairwise(wires):
             qml.CNOT(wires=[control, target])
 
 
 def strongly_entangling(weights: torch.Tensor, wires: Any) -> None:
     """PennyLane's StronglyEntanglingLayers: a general rotation per wire, then CNOTs of growing range.
+
+    The last angle of each wire in the last layer is an RZ in front of CNOTs alone, which no <Z> can see: measure in
+    other bases too, such as ``observables=[qml.X(0), qml.Z(1)]``, or take the warning for what it is.
 
     `weights`: shape (n_layers, n, 3). After Schuld et al., Phys. Rev. A 101, 032308 (2020).
     """
