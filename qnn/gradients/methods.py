@@ -141,7 +141,7 @@ class StencilDifferentiator(Differentiator):
         estimate = self.executable.run(
             _as_rows(Angles(rows.new_zeros(0), rows)), shots=self.shots, keys=_shifted_keys(keys, len(offsets))
         )
-        values = estimate.values.reshape(len(offsets) + 1, n_rows, -1)
+        values = estimate.values.reshape(len(offsets) + 1, n_rows, self.circuit.n_outputs)
         weights = torch.from_numpy(stencil.weights).to(values)
         jacobian = torch.einsum("ta,tnm->nma", weights, values[1:])
         return _first_rows(estimate, n_rows, angles.rows.dtype), jacobian.to(angles.rows.dtype)
@@ -165,7 +165,7 @@ class StencilDifferentiator(Differentiator):
         if self.method == "parameter-shift":
             return stencils.parameter_shift(circuit, wanted)
         if self.method == "finite-difference":
-            return stencils.central_difference(circuit, wanted)
+            return stencils.central_difference(circuit, wanted, stencils.difference_step(self.shots))
         key = np.zeros(5, dtype=np.int64) if keys is None or not len(keys) else keys[0].cpu().numpy()
         return stencils.spsa(circuit, wanted, key)
 
