@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import math
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 
+from qnn import _seeding
 from qnn._fingerprint import canonical_json
 from qnn.backends.base import Angles, Backend, Estimate
 from qnn.circuits.circuit import Circuit
@@ -37,6 +38,10 @@ class Plan:
         shots: None is exact.
         shared_index: for each shared slot, its place in the shared source.
         rows_index: for each row slot, its place in the row source.
+        n_inputs: D; places from D on in the row source are computed.
+        key: the name under which the custom ops find this plan: JSON from which it can be rebuilt.
+        gather_shared: `shared_index` as a tensor.
+        gather_rows: `rows_index` as a tensor.
     """
 
     circuit: Circuit
@@ -45,10 +50,21 @@ class Plan:
     shots: int | None
     shared_index: tuple[int, ...]
     rows_index: tuple[int, ...]
+    n_inputs: int
+    key: str = field(init=False)
+    gather_shared: torch.Tensor = field(init=False, repr=False)
+    gather_rows: torch.Tensor = field(init=False, repr=False)
 
-    @cached_property
-    def key(self) -> str:
-        """The name under which the custom ops find this plan: JSON from which it can be rebuilt.
+    def __post_init__(self) -> None:
+        # Made now and not when first used: torch.compile may trace the first use, or it may be in inference mode,
+        # whose tensors autograd refuses later.
+        with torch.inference_mode(False):
+            object.__setattr__(self, "gather_shared", torch.tensor(self.shared_index, dtype=torch.int64))
+            object.__setattr__(self, "gather_rows", torch.tensor(self.rows_index, dtype=torch.int64))
+        object.__setattr__(self, "key", self._register())
+
+    def _register(self) -> str:
+        """Enter the plan where the custom ops look it up.
 
         A backend that holds live objects cannot be written down; its plan is found while it lives.
         """
@@ -65,6 +81,7 @@ class Plan:
                 "shots": self.shots,
                 "shared_index": list(self.shared_index),
                 "rows_index": list(self.rows_index),
+                "n_inputs": self.n_inputs,
             }
         )
         _compiled.setdefault(key, self)
@@ -74,16 +91,6 @@ class Plan:
     def differentiator(self) -> Differentiator:
         """The compiled circuit with its gradient rule."""
         return differentiator(self.circuit, self.backend, self.method, self.shots)
-
-    @cached_property
-    def gather_shared(self) -> torch.Tensor:
-        """Index into the shared source."""
-        return torch.tensor(self.shared_index, dtype=torch.int64)
-
-    @cached_property
-    def gather_rows(self) -> torch.Tensor:
-        """Index into the row source."""
-        return torch.tensor(self.rows_index, dtype=torch.int64)
 
     def angles(self, shared: torch.Tensor, rows: torch.Tensor) -> Angles:
         """Angles picked from the two sources."""
@@ -95,6 +102,7 @@ class Plan:
         return Angles(picked_shared, picked_rows)
 
 
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: spreads successive numbers over all bits
 _compiled: dict[str, Plan] = {}
 _living: weakref.WeakValueDictionary[str, Plan] = weakref.WeakValueDictionary()
 
@@ -113,6 +121,7 @@ def plan_of(key: str) -> Plan:
             data["shots"],
             tuple(data["shared_index"]),
             tuple(data["rows_index"]),
+            data["n_inputs"],
         )
         _compiled[key] = plan
     return plan
@@ -128,10 +137,7 @@ def execute(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Te
         keys: shape (N, 5), sampling keys; shape (0, 5) when exact.
     """
     if plan.method == "backprop" or (plan.method == "adjoint" and rows.device.type != "cpu"):
-        angles = plan.angles(shared, rows)
-        executable: Any = plan.differentiator.executable
-        executable.record(angles.n_rows, None)
-        return executable.differentiable(angles)
+        return _differentiable(shared, rows, plan.key)
     recording = torch.is_grad_enabled()
     need_shared = recording and shared.requires_grad and bool(plan.shared_index)
     need_rows = recording and rows.requires_grad and bool(plan.rows_index)
@@ -139,10 +145,38 @@ def execute(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Te
     return values
 
 
+@torch.compiler.allow_in_graph
+def _differentiable(shared: torch.Tensor, rows: torch.Tensor, key: str) -> torch.Tensor:
+    """Exact values in torch operations: autograd goes through them."""
+    plan = plan_of(key)
+    if type(rows) is torch.Tensor and torch._C._functorch.peek_interpreter_stack() is None:  # tensors with values
+        _check_finite(plan, shared, rows)
+    angles = plan.angles(shared, rows)
+    executable: Any = plan.differentiator.executable
+    executable.record(angles.n_rows, None)
+    return executable.differentiable(angles)
+
+
 def estimate(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor) -> Estimate:
     """Values with variance and counts, without gradients."""
-    _check_finite(shared, rows)
+    _check_finite(plan, shared, rows)
     return plan.differentiator.run(plan.angles(shared, rows), keys if len(keys) else None)
+
+
+@torch.library.custom_op("qnn::draw_keys", mutates_args={"calls"})
+def draw_keys(calls: torch.Tensor, root: int, n_rows: int) -> torch.Tensor:
+    """Sampling keys of one call, shape (N, 5); `calls`, the layer's own counter, goes up by one.
+
+    An operator, because torch.compile cannot trace the step that `_seeding` holds.
+    """
+    keys = _seeding.row_keys(root, n_rows, int(calls))
+    calls += 1
+    return keys
+
+
+@draw_keys.register_fake
+def _(calls, root, n_rows):
+    return calls.new_empty(n_rows, 5)
 
 
 @torch.library.custom_op("qnn::run", mutates_args=())
@@ -161,7 +195,7 @@ def _linearize(
     shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor, key: str, need_shared: bool, need_rows: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     plan = plan_of(key)
-    _check_finite(shared, rows)
+    _check_finite(plan, shared, rows)
     result, residuals = plan.differentiator.linearize(
         plan.angles(shared, rows), keys if len(keys) else None, need_shared, need_rows
     )
@@ -227,10 +261,11 @@ class _Execute(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, shared, rows, keys, key, need_shared, need_rows):
-        results = [
-            _Execute.apply(*operands, key, need_shared, need_rows)
-            for operands in _unbatched(info, in_dims[:3], (shared, rows, keys))
-        ]
+        results = []
+        for index, operands in enumerate(_unbatched(info, in_dims[:3], (shared, rows, keys))):
+            if in_dims[2] is None:
+                operands[2] = _member_keys(keys, index)
+            results.append(_Execute.apply(*operands, key, need_shared, need_rows))
         return _stacked(results), (0, 0)
 
 
@@ -266,18 +301,29 @@ def _unbatched(info, in_dims, operands):
         yield [o if d is None else o.select(d, index) for o, d in zip(operands, in_dims, strict=True)]
 
 
+def _member_keys(keys, index):
+    """Keys of one member of a vmap, with a root of its own, so that members do not share noise."""
+    if not index or not len(keys):
+        return keys
+    member = keys.clone()
+    member[:, 0] ^= (index * _GOLDEN) % (1 << 63)
+    return member
+
+
 def _stacked(results):
     return tuple(torch.stack(parts) for parts in zip(*results, strict=True))
 
 
-def _check_finite(shared: torch.Tensor, rows: torch.Tensor) -> None:
+def _check_finite(plan: Plan, shared: torch.Tensor, rows: torch.Tensor) -> None:
     for name, block in (("weights", shared), ("inputs", rows)):
         if math.isfinite(float(block.sum())):
             continue
         bad = (~torch.isfinite(block)).nonzero()
         if len(bad):
             place = tuple(int(i) for i in bad[0])
-            where = f"row {place[0]}, feature {place[1]}" if len(place) == 2 else f"position {place[0]}"
+            where = f"position {place[0]}" if name == "weights" else f"row {place[0]}, feature {place[1]}"
+            if name == "inputs" and place[1] >= plan.n_inputs:
+                where = f"an angle that is computed from row {place[0]}"
             raise NotFiniteError(
                 f"`{name}` must be finite; got {float(block[place])} at {where}. "
                 "Check the data, the learning rate, and the layer before this one."

@@ -212,14 +212,19 @@ class QuantumLayer(torch.nn.Module):
         self.circuit: Circuit = captured.circuit
         self.angle_map = captured.angle_map
         self._placement = self._place(registry.resolve(backend, **backend_options), shots, gradient)
-        self._plan: operator.Plan | None = None
-        self._calls = 0
+        self._plan = self._planned()
+        self._calls = torch.zeros((), dtype=torch.int64)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if dtype not in (torch.float32, torch.float64):
             raise DtypeError(f"`dtype` must be torch.float32 or torch.float64; got {dtype}. Use torch.float32.")
         self._seed = _seeding.draw_root(_checked_seed(seed))
         generator = None if seed is None else torch.Generator().manual_seed(self._seed)
         for name, shape in self.angle_map.weight_shapes:
+            if hasattr(self, name):
+                raise ArgumentError(
+                    f'`weight_shapes` must not use the names of the layer\'s own attributes; got "{name}". '
+                    "Rename that argument."
+                )
             values = initialisers.draw(init, shape, generator)
             self.register_parameter(name, torch.nn.Parameter(values.to(dtype)))
         _warn_if_inert(captured)
@@ -266,18 +271,21 @@ class QuantumLayer(torch.nn.Module):
 
     @property
     def plan(self) -> operator.Plan:
-        """What the layer's operator runs, compiled when first needed."""
-        if self._plan is None:
-            placement = self._placement
-            self._plan = operator.Plan(
-                self.circuit,
-                placement.backend,
-                placement.method()[0],
-                placement.shots,
-                self.angle_map.shared_index,
-                self.angle_map.rows_index,
-            )
+        """What the layer's operator runs; compiled when first run."""
         return self._plan
+
+    def _planned(self) -> operator.Plan:
+        """Made whenever the placement changes, never in `forward`, which torch.compile traces."""
+        placement = self._placement
+        return operator.Plan(
+            self.circuit,
+            placement.backend,
+            placement.method()[0],
+            placement.shots,
+            self.angle_map.shared_index,
+            self.angle_map.rows_index,
+            self.n_inputs,
+        )
 
     def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:  # (..., D) -> (..., M)
         """Measured values of every row.
@@ -336,9 +344,7 @@ class QuantumLayer(torch.nn.Module):
     def _keys(self, n_rows: int) -> torch.Tensor:
         if self.shots is None and self.plan.method != "spsa":
             return torch.empty((0, 5), dtype=torch.int64)
-        keys = _seeding.row_keys(self._seed, n_rows, self._calls)
-        self._calls += 1
-        return keys
+        return operator.draw_keys(self._calls, self._seed, n_rows)
 
     def to_backend(
         self,
@@ -360,7 +366,7 @@ class QuantumLayer(torch.nn.Module):
             The layer itself.
         """
         self._placement = self._place(registry.resolve(backend, **backend_options), shots, gradient)
-        self._plan = None
+        self._plan = self._planned()
         return self
 
     @contextmanager
@@ -459,8 +465,13 @@ class QuantumLayer(torch.nn.Module):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the compiled plan, which is made again when first needed."""
-        return {**self.__dict__, "_plan": None}
+        """Everything but the plan, whose compiled circuit stays where it is."""
+        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Everything, and a plan made anew."""
+        super().__setstate__(state)
+        self._plan = self._planned()
 
 
 def _check_count(name: str, value: Any, least: int = 1) -> None:
@@ -475,7 +486,7 @@ def _checked_seed(seed: Any) -> int | None:
 
 
 def _shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
-    if name == "inputs" or not name.isidentifier() or hasattr(torch.nn.Module, name):
+    if name == "inputs" or not name.isidentifier():
         raise ArgumentError(f'`weight_shapes` must name arguments other than "{name}". Rename that argument.')
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     if any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):

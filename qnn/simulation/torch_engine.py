@@ -7,12 +7,10 @@ Shapes: B batch rows, S = 2^Q amplitudes, W measured values.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 
-from qnn.simulation.program import OutcomeMeasurement, Program, Rotations, WordMeasurement
+from qnn.simulation.program import OutcomeMeasurement, Program, WordMeasurement
 
 
 def run(program: Program, shared: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -38,25 +36,40 @@ def run(program: Program, shared: torch.Tensor, rows: torch.Tensor) -> torch.Ten
         if rotations.column[k] >= 0:
             block = rows[:, rotations.column[k], None] if rotations.per_row[k] else shared[rotations.column[k]]
             angle = block * float(rotations.scale[k])
+        action = pauli_action(int(rotations.x[k]), int(rotations.z[k]), re_BS)
         half = torch.as_tensor((angle + float(rotations.constant[k])) / 2, dtype=rows.dtype, device=rows.device)
-        re_BS, im_BS = _rotate(re_BS, im_BS, torch.cos(half), torch.sin(half), *_word(rotations, k, re_BS))
+        re_BS, im_BS = _rotate(re_BS, im_BS, torch.cos(half), torch.sin(half), *action)
     return _measure(program, re_BS, im_BS)
 
 
-def _word(rotations: Rotations, k: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, bool]:
-    return pauli_action(int(rotations.x[k]), int(rotations.z[k]), like.shape[1], like.dtype, like.device)
+_Action = tuple[torch.Tensor, torch.Tensor, bool]
+_actions: dict[tuple[int, int, int, torch.dtype, torch.device], _Action] = {}
+_ACTION_ENTRIES = 1 << 24  # kept in all, of 12 or 16 bytes each
 
 
-@lru_cache(maxsize=4096)
-def pauli_action(
-    x: int, z: int, n_amplitudes: int, dtype: torch.dtype, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, bool]:
-    """How the word acts: (Pψ)[j] = phase[j]·ψ[source[j]], with phase real, or i times real when `imaginary`."""
+def pauli_action(x: int, z: int, like: torch.Tensor) -> _Action:
+    """How the word acts on states such as `like` (B, S).
+
+    (Pψ)[j] = phase[j]·ψ[source[j]], with phase real, or i times real where the last entry is True. Kept for the next
+    call, but for those made while torch.compile or torch.export traces with tensors that have no values.
+    """
+    key = (x, z, like.shape[1], like.dtype, like.device)
+    if type(like) is not torch.Tensor:
+        return _action(*key)
+    if key not in _actions:
+        if (len(_actions) + 1) * like.shape[1] > _ACTION_ENTRIES:
+            _actions.clear()
+        with torch.inference_mode(False):  # autograd refuses to save tensors made in inference mode
+            _actions[key] = _action(*key)
+    return _actions[key]
+
+
+def _action(x: int, z: int, n_amplitudes: int, dtype: torch.dtype, device: torch.device) -> _Action:
     j = np.arange(n_amplitudes, dtype=np.int64)
     n_y = (x & z).bit_count()
     sign = (-1.0) ** (n_y // 2) * (1.0 - 2.0 * (np.bitwise_count((j ^ x) & z) & 1))
-    phase = torch.as_tensor(sign, dtype=dtype, device=device)
-    return torch.as_tensor(j ^ x, device=device), phase, n_y % 2 == 1
+    phase = sign.astype(np.float64 if dtype == torch.float64 else np.float32)
+    return torch.from_numpy(j ^ x).to(device), torch.from_numpy(phase).to(device), n_y % 2 == 1
 
 
 def _apply(
@@ -85,6 +98,6 @@ def _measure(program: Program, re: torch.Tensor, im: torch.Tensor) -> torch.Tens
 def _word_values(measurement: WordMeasurement, re: torch.Tensor, im: torch.Tensor) -> torch.Tensor:
     columns = []
     for x, z in zip(measurement.x, measurement.z, strict=True):
-        p_re, p_im = _apply(re, im, *pauli_action(int(x), int(z), re.shape[1], re.dtype, re.device))
+        p_re, p_im = _apply(re, im, *pauli_action(int(x), int(z), re))
         columns.append((re * p_re + im * p_im).sum(dim=1))
     return torch.stack(columns, dim=1) if columns else re.new_zeros(re.shape[0], 0)
