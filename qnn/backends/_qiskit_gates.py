@@ -69,7 +69,7 @@ def _turns(first: float, second: float) -> tuple[_Step, ...]:
 _STEPS: dict[str, tuple[_Step, ...]] = {
     "IsingXY": _exchange(0.5, _fixed(("s", 0)), _fixed(("sdg", 0))),
     "SingleExcitation": _exchange(-0.5, (), ()),
-    # Anselmetti et al., New J. Phys. 23, 113010 (2021), fig. 7: 14 CNOTs, as PennyLane decomposes it.
+    # arXiv:2104.05695, p. 17, upside down, as PennyLane decomposes it: 14 CNOTs.
     "DoubleExcitation": (
         ("cx", None, (2, 3)),
         ("cx", None, (0, 2)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -21,9 +19,10 @@ from qnn.backends._qiskit import SIMULATOR_BASIS, BoundCircuit, Placement, gate_
 from qnn.backends.aer_executable import AerExecutable, MeasuredSetting
 from qnn.backends.base import Capabilities
 from qnn.backends.compiled import CompilingBackend
+from qnn.backends.noise_model import ModelNoise, NoiseSource
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.settings import plan_measurements
-from qnn.errors import ArgumentError, CapabilityError, NoiseCoverageWarning, UnsupportedError, unknown_name
+from qnn.errors import ArgumentError, CapabilityError, UnsupportedError, unknown_name
 
 Method = Literal["automatic", "statevector", "density_matrix", "matrix_product_state"]
 Sampler = Literal["exact", "aer"]
@@ -203,29 +202,7 @@ class Aer(CompilingBackend):
         return facts
 
 
-class _NoiseSource(ABC):
-    """Where noise comes from: a device or a model.
-
-    Attributes:
-        name: for messages.
-        n_qubits: how many there are, or None for any number.
-        target: the device to transpile to, or None.
-        basis_gates: the gates to transpile to.
-        optimization_level: the transpiler's, when the user does not say.
-    """
-
-    name: str
-    n_qubits: int | None = None
-    target: Target | None = None
-    basis_gates: tuple[str, ...]
-    optimization_level: int
-
-    @abstractmethod
-    def on(self, qubits: Sequence[int], circuits: Sequence[Any]) -> NoiseModel:
-        """The noise of `qubits`, renumbered from 0, for circuits that use them."""
-
-
-class _DeviceNoise(_NoiseSource):
+class _DeviceNoise(NoiseSource):
     """The noise of a device, computed from the properties in its target for the qubits in use only."""
 
     optimization_level = 2
@@ -247,48 +224,13 @@ class _DeviceNoise(_NoiseSource):
         return model
 
 
-class _ModelNoise(_NoiseSource):
-    """A noise model given as such: qubit i of the model is wire i."""
-
-    name = "a noise model"
-    optimization_level = 0
-
-    def __init__(self, model: NoiseModel) -> None:
-        if noise_model.has_correlated_readout(model):
-            raise UnsupportedError(
-                "`noise` must have readout errors of single qubits; got one on several. "
-                "Give each qubit a readout error of its own."
-            )
-        self.basis_gates = gate_names(model.basis_gates)
-        self._model = model
-
-    def on(self, qubits: Sequence[int], circuits: Sequence[Any]) -> NoiseModel:
-        """The model without the other qubits; warns about gates of which it says nothing."""
-        model = noise_model.restrict(self._model, qubits)
-        if model.is_ideal():
-            missing = ["no gate and no measurement of this circuit has an error"]
-        elif noise_model.has_gate_errors(model):
-            gates = [(name, where) for circuit in circuits for name, where in gates_of(circuit)]
-            missing = noise_model.uncovered_gates(model, gates, qubits)
-        else:
-            missing = []  # readout error alone is a complete model
-        if missing:
-            warnings.warn(
-                f"`noise` does not cover every gate of the circuit; without an error: {'; '.join(missing)}. "
-                "Add errors for them, for example with NoiseModel.add_all_qubit_quantum_error.",
-                NoiseCoverageWarning,
-                stacklevel=4,  # the caller of `compile`
-            )
-        return model
-
-
-def _noise_source(noise: object) -> _NoiseSource | None:
+def _noise_source(noise: object) -> NoiseSource | None:
     if noise is None:
         return None
     if isinstance(noise, str):
         return _DeviceNoise(fake_device(noise))
     if isinstance(noise, NoiseModel):
-        return _ModelNoise(noise)
+        return ModelNoise(noise)
     if isinstance(noise, BackendV2) and not isinstance(noise, AerSimulator):
         return _DeviceNoise(noise)
     raise ArgumentError(

@@ -1,18 +1,80 @@
-"""Reading and restricting a Qiskit Aer noise model.
+"""Where noise on Aer comes from, and reading a Qiskit Aer noise model.
 
 A `NoiseModel` has no public way to look an error up or to drop qubits, so its tables are read here
-and nowhere else. They have kept their names since Aer 0.1.
+and nowhere else (private attributes, as of Aer 0.18).
 """
 
 from __future__ import annotations
 
+import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from qnn.backends._qiskit import gate_names, gates_of
+from qnn.errors import NoiseCoverageWarning, UnsupportedError
+
 # On superconducting hardware a rotation about Z is a change of frame: exact, and without duration.
-_VIRTUAL_GATES = frozenset({"rz", "p", "u1", "id", "barrier"})
+_VIRTUAL_GATES = frozenset({"rz", "p", "u1"})
+
+
+class NoiseSource(ABC):
+    """Where noise comes from: a device or a model.
+
+    Attributes:
+        name: for messages.
+        n_qubits: how many there are, or None for any number.
+        target: the device to transpile to, or None.
+        basis_gates: the gates to transpile to.
+        optimization_level: the transpiler's, when the user does not say.
+    """
+
+    name: str
+    n_qubits: int | None = None
+    target: Any | None = None
+    basis_gates: tuple[str, ...]
+    optimization_level: int
+
+    @abstractmethod
+    def on(self, qubits: Sequence[int], circuits: Sequence[Any]) -> Any:
+        """The noise of `qubits`, renumbered from 0, for circuits that use them."""
+
+
+class ModelNoise(NoiseSource):
+    """A noise model given as such: qubit i of the model is wire i."""
+
+    name = "a noise model"
+    optimization_level = 0
+
+    def __init__(self, model: Any) -> None:
+        if has_correlated_readout(model):
+            raise UnsupportedError(
+                "`noise` must have readout errors of single qubits; got one on several. "
+                "Give each qubit a readout error of its own."
+            )
+        self.basis_gates = gate_names(model.basis_gates)
+        self._model = model
+
+    def on(self, qubits: Sequence[int], circuits: Sequence[Any]) -> Any:
+        """The model without the other qubits; warns about gates of which it says nothing."""
+        model = restrict(self._model, qubits)
+        if model.is_ideal():
+            missing = ["no gate and no measurement of this circuit has an error"]
+        elif has_gate_errors(model):
+            gates = [(name, where) for circuit in circuits for name, where in gates_of(circuit)]
+            missing = uncovered_gates(model, gates, qubits)
+        else:
+            missing = []  # readout error alone is a complete model
+        if missing:
+            warnings.warn(
+                f"`noise` does not cover every gate of the circuit; without an error: {'; '.join(missing)}. "
+                "Add errors for them, for example with NoiseModel.add_all_qubit_quantum_error.",
+                NoiseCoverageWarning,
+                stacklevel=4,  # the caller of `compile`
+            )
+        return model
 
 
 def restrict(model: Any, qubits: Sequence[int]) -> Any:
