@@ -242,6 +242,8 @@ def test_complete_models_do_not_warn():
         executable = Aer(noise=readout).compile(excited(2))
         Aer(noise=damped_pairs()).compile(SAMPLED)
     assert executable.describe()["method"] == "statevector"
+    assert Aer(noise=readout).capabilities.max_wires == Aer().capabilities.max_wires
+    assert Aer(noise=damped_pairs()).capabilities.max_wires == 13
     np.testing.assert_allclose(executable.run(no_angles(1)).values[0], [-0.6, 0.8], atol=1e-12)
 
 

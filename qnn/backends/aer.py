@@ -111,7 +111,8 @@ class Aer(CompilingBackend):
     def capabilities(self) -> Capabilities:
         """Exact and with shots; noisy with `noise`; keyed unless Aer draws the shots itself."""
         limits = [] if self._source is None or self._source.n_qubits is None else [self._source.n_qubits]
-        density = self.method == "density_matrix" or (self.method == "automatic" and self._source is not None)
+        noisy_gates = self._source is not None and self._source.noisy_gates
+        density = self.method == "density_matrix" or (self.method == "automatic" and noisy_gates)
         if density and self.sampler == "exact":
             limits.append(_MAX_DENSITY_WIRES)
         elif self.method != "matrix_product_state":

@@ -29,6 +29,7 @@ class NoiseSource(ABC):
         target: the device to transpile to, or None.
         basis_gates: the gates to transpile to.
         optimization_level: the transpiler's, when the user does not say.
+        noisy_gates: whether gates may have errors, so that a density matrix is needed.
     """
 
     name: str
@@ -36,6 +37,7 @@ class NoiseSource(ABC):
     target: Any | None = None
     basis_gates: tuple[str, ...]
     optimization_level: int
+    noisy_gates: bool = True
 
     @abstractmethod
     def on(self, qubits: Sequence[int], circuits: Sequence[Any]) -> Any:
@@ -55,6 +57,7 @@ class ModelNoise(NoiseSource):
                 "Give each qubit a readout error of its own."
             )
         self.basis_gates = gate_names(model.basis_gates)
+        self.noisy_gates = has_gate_errors(model)
         self._model = model
 
     def on(self, qubits: Sequence[int], circuits: Sequence[Any]) -> Any:
