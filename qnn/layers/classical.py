@@ -17,16 +17,15 @@ ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
 
 
 class InputLayer(torch.nn.Module):
-    """Features to angles: scale·tanh(W x + b), one angle per qubit.
+    """Features to angles: (2·scale/π)·arctan(π/(2·scale)·(W x + b)), one angle per qubit.
 
-    The range (-scale, scale) keeps a rotation from winding around, where equal angles would stand for
-    different features.
+    Near zero an angle is W x + b itself, far away it approaches ±scale: a rotation does not wind around, where equal
+    angles would stand for different features, and unlike tanh the slope falls off slowly, so that training goes on.
 
     Args:
         n_inputs: number of features D.
         n_outputs: number of angles, one per qubit.
-        scale: largest angle in radians; π/2 keeps <Z> = cos x between the poles and the equator, π uses the
-            whole circle.
+        scale: bound of the angles in radians; π uses the whole circle.
     """
 
     def __init__(self, n_inputs: int, n_outputs: int, *, scale: float = torch.pi) -> None:
@@ -36,7 +35,8 @@ class InputLayer(torch.nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:  # (..., D) -> (..., n_outputs)
         """Angles in radians."""
-        return self.scale * torch.tanh(self.linear(inputs))
+        slope = torch.pi / (2 * self.scale)
+        return torch.atan(slope * self.linear(inputs)) / slope
 
     def extra_repr(self) -> str:
         """The range of the angles."""
