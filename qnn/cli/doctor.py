@@ -53,7 +53,7 @@ def survey() -> dict[str, Any]:
 
 
 def _packages() -> list[dict[str, Any]]:
-    """qnn and what it declares to need, with versions (None if missing) and the extra that brings each."""
+    """Versions of qnn and of what it declares to need (None if missing), and the extra that brings each."""
     try:
         requirements = metadata.requires("qnn") or []
     except metadata.PackageNotFoundError:

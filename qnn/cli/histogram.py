@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
 _MOST = 32  # outcomes shown
+_FEWEST = 4  # places on the axis of a picture, so that a single bar does not fill it
 _BAR = 40  # characters
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -31,15 +33,18 @@ def counts_table(counts: Mapping[str, int]) -> str:
 def counts_figure(counts: Mapping[str, int], *, title: str) -> Figure:
     """Histogram of counts; the most frequent outcomes if there are many."""
     shown, left_out = _selected(counts)
-    figure = Figure(figsize=(max(4.5, 1.5 + 0.45 * len(shown)), 3.6), layout="constrained")
+    width = max(4.5, 1.5 + 0.45 * len(shown))  # inches
+    figure = Figure(figsize=(width, 3.6), layout="constrained")
     axes = figure.add_subplot()
     bars = axes.bar(list(shown), list(shown.values()), color="#0072B2", width=0.7)
     if len(shown) <= 16:
         axes.bar_label(bars, fontsize="small", padding=2)
-    axes.margins(x=0.02, y=0.12)
+    axes.margins(y=0.12)
+    beside = max(0.6, (_FEWEST - len(shown)) / 2)
+    axes.set_xlim(-beside, len(shown) - 1 + beside)
     axes.set_ylabel(f"count (of {sum(counts.values())} shots)")
     axes.set_xlabel("outcome" + (f" ({len(left_out)} rarer ones not shown)" if left_out else ""))
-    axes.set_title(title, fontsize="medium")
+    axes.set_title(textwrap.fill(title, int(11 * width)), fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     if len(shown) * len(next(iter(shown))) > 24:
         axes.tick_params(axis="x", labelrotation=90)

@@ -47,7 +47,7 @@ _FUNCTIONS: dict[str, tuple[Callable, Callable]] = {  # on numbers, on tensors
     "floor": (math.floor, torch.floor),
     "ceiling": (math.ceil, torch.ceil),
 }
-_SYNONYMS = {"ln": "log", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "pow": "**", "mod": "%"}
+_SYNONYMS = {"ln": "log", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "mod": "%"}
 FUNCTION_NAMES = sorted([*_FUNCTIONS, *_SYNONYMS])
 
 

@@ -18,7 +18,7 @@ from qnn.circuits.qasm.library import INCLUDES, STANDARD_INCLUDE, Library, defin
 from qnn.circuits.qasm.names import Names
 from qnn.circuits.qasm.source import Source, did_you_mean
 
-MAX_INSTRUCTIONS = 200_000
+MAX_INSTRUCTIONS = 100_000
 _MAX_CONTROLS = 10
 
 

@@ -85,10 +85,12 @@ def control(instructions: Iterable[Instruction], wires: Sequence[int], when: int
 
 def placed(instruction: Instruction, wires: Sequence[int]) -> Instruction:
     """An instruction on wires 0, 1, … moved to `wires`."""
-    return replace(
-        instruction,
-        wires=tuple(wires[w] for w in instruction.wires),
-        controls=tuple(wires[w] for w in instruction.controls),
+    return Instruction(
+        instruction.gate,
+        tuple([wires[w] for w in instruction.wires]),
+        instruction.angle,
+        instruction.exponent,
+        tuple([wires[w] for w in instruction.controls]),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -13,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import openqasm3
-from openqasm3.parser import QASM3ParsingError
+from antlr4 import CommonTokenStream, InputStream
+from antlr4.error.ErrorListener import ErrorListener
+from openqasm3.parser import QASM3ParsingError, QASMNodeVisitor, qasm3Lexer, qasm3Parser
 
 from qnn.errors import ArgumentError, QasmError, UnsupportedError
 
@@ -98,9 +98,8 @@ class Source:
         """
         text = self.text if self.version == 3 else self._powers_rewritten()
         try:
-            with contextlib.redirect_stderr(io.StringIO()):  # the parser prints what it also raises
-                return openqasm3.parse(text)
-        except (QASM3ParsingError, AttributeError) as error:
+            return _parse(text)
+        except (_Unreadable, QASM3ParsingError) as error:
             raise self._syntax_error(error) from error
         except RecursionError as error:
             raise QasmError(self.message(None, "expressions are nested too deeply. Simplify them.")) from error
@@ -138,26 +137,19 @@ class Source:
         found = re.search(rf"\bgate\s+{re.escape(name)}\b", bare)
         return bare[: found.start()].count("\n") + 1 if found else None
 
-    def _syntax_error(self, error: Exception) -> QasmError | UnsupportedError:
-        place, found = self._error_place(error)
+    def _syntax_error(self, error: _Unreadable | QASM3ParsingError) -> QasmError | UnsupportedError:
+        place: Place | None
+        if isinstance(error, _Unreadable):
+            place, reason = self._shifted(error.line, error.column), error.reason
+        else:  # "L3:C14: reason", from building the tree
+            marked = re.match(r"L(\d+):C(\d+): (.*)", str(error), re.DOTALL)
+            place = self._shifted(int(marked[1]), int(marked[2])) if marked else None
+            reason = marked[3] if marked else str(error)
         line = self.text.splitlines()[place.line - 1].lstrip() if place else ""
         if re.match(r"opaque\b", line):
             what = '"opaque", a gate without a definition,'
             return UnsupportedError(self.message(place, f"{what} cannot be part of a circuit here. Define the gate."))
-        reason = str(error).partition(": ")[2] or f"syntax error at {found}"
         return QasmError(self.message(place, f"{reason}. Correct the line, or the end of the one before it."))
-
-    def _error_place(self, error: Exception) -> tuple[Place | None, str]:
-        if marked := re.match(r"L(\d+):C(\d+): ", str(error)):
-            return self._shifted(int(marked.group(1)), int(marked.group(2))), "this character"
-        cause: Any = error.__cause__
-        if cause is not None and cause.args and isinstance(cause.args[0], Exception):
-            cause = cause.args[0]
-        token = getattr(cause, "offendingToken", None)
-        if token is None:
-            return None, "an unknown place"
-        found = "the end of the text" if token.text == "<EOF>" else f'"{token.text}"'
-        return self._shifted(token.line, token.column), found
 
     def _shifted(self, line: int, column: int) -> Place:
         return Place(line, column - bisect_left(self._moved.get(line, []), column) + 1)
@@ -178,6 +170,36 @@ class Source:
     def _place_of_offset(self, offset: int) -> Place:
         before = self.text[:offset]
         return Place(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+
+
+class _Unreadable(Exception):
+    """A syntax error: line from 1, column from 0, and what is wrong."""
+
+    def __init__(self, line: int, column: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line, self.column, self.reason = line, column, reason
+
+
+class _Raising(ErrorListener):
+    """Raises at the first error, where the parser's own listener would also print it."""
+
+    def syntaxError(self, recognizer: Any, offendingSymbol: Any, line: int, column: int, msg: str, e: Any) -> None:
+        """Called by the lexer (without a symbol) and the parser."""
+        if offendingSymbol is None:
+            raise _Unreadable(line, column, msg)
+        found = offendingSymbol.text
+        shown = "the end of the text" if found == "<EOF>" else f'"{found}"'
+        raise _Unreadable(line, column, f"syntax error at {shown}")
+
+
+def _parse(text: str) -> openqasm3.ast.Program:
+    """The same as `openqasm3.parse`, without output on stderr."""
+    lexer = qasm3Lexer(InputStream(text))
+    parser = qasm3Parser(CommonTokenStream(lexer))
+    for part in (lexer, parser):
+        part.removeErrorListeners()
+        part.addErrorListener(_Raising())
+    return QASMNodeVisitor().visitProgram(parser.program())
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
