@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any, Literal
 
 from qnn._fingerprint import fingerprint
@@ -87,6 +88,8 @@ class Circuit:
         if gate.is_parametric != (angle is not None):
             need = "an angle" if gate.is_parametric else "no angle"
             raise ArgumentError(f"`angle` of {gate.name} must be {need}; got {angle}. Correct the operation.")
+        if isinstance(angle, float) and not isfinite(angle):
+            raise ArgumentError(f"`angle` of {gate.name} must be finite; got {angle}. Correct the angle.")
         if isinstance(angle, Slot):
             size = self.n_shared if angle.block == "shared" else self.n_rows
             if angle in used or not 0 <= angle.index < size:

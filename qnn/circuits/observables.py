@@ -5,6 +5,7 @@ Both are plain data. A Hermitian matrix or a projector becomes a Pauli sum on th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -163,8 +164,14 @@ def measurement_from(item: Any) -> Measurement:
 
 
 def check_wires(measurements: Iterable[Measurement], n_wires: int) -> None:
-    """Refuse measurements on wires that do not exist."""
+    """Refuse measurements on wires that do not exist, and what is no Pauli word or no list of wires."""
     for measurement in measurements:
+        words = [measurement.wires]
+        if isinstance(measurement, Expectation):
+            words = [tuple(wire for wire, _ in word) for _, word in measurement.observable.terms]
+            _check_terms(measurement.observable)
+        if any(len(set(word)) != len(word) for word in words):
+            raise ArgumentError(f"`observables` must name each wire once; got {measurement}. Remove the repetition.")
         outside = [wire for wire in measurement.wires if not 0 <= wire < n_wires]
         if outside:
             raise ArgumentError(
@@ -173,12 +180,15 @@ def check_wires(measurements: Iterable[Measurement], n_wires: int) -> None:
             )
 
 
-def word_dense(word: PauliWord, n_wires: int) -> np.ndarray:
-    """Letters of `word` on every wire, shape (n_wires,), "I" where it does not act."""
-    letters = np.full(n_wires, "I")
-    for wire, letter in word:
-        letters[wire] = letter
-    return letters
+def _check_terms(observable: PauliSum) -> None:
+    for coefficient, word in observable.terms:
+        if not math.isfinite(coefficient):
+            raise ArgumentError(f"`observables` must have finite coefficients; got {coefficient}. Correct the sum.")
+        for wire, letter in word:
+            if letter not in ("X", "Y", "Z"):
+                raise ArgumentError(
+                    f"`observables` must consist of X, Y or Z; got {letter} on wire {wire}. Correct it."
+                )
 
 
 def _wire_number(wire: Any) -> int:
