@@ -122,6 +122,15 @@ def test_given_expressions_and_arrays():
     assert [o.angle for o in circuit.operations] == [0.8 * math.pi / 2, 2.0 * (1.5 - 0.5), 0.25]
 
 
+def test_names_in_expressions_are_declared():
+    w, x = Parameter("w"), Parameter("x")
+    angles = {Slot("rows", 0): x, Slot("shared", 0): w * x, Slot("shared", 1): 0.25}
+    assert read_qasm(circuit_to_qasm(layer(), angles=angles)).parameters == ("x", "w")
+    angles[Slot("rows", 0)] = Parameter("x", (1,))
+    with pytest.raises(ArgumentError, match=r'shape of every array; the angles use "x\[1\]". Pass for example inputs='):
+        circuit_to_qasm(layer(), angles=angles)
+
+
 def test_qiskit_reads_free_parameters():
     text = circuit_to_qasm(layer())
     values = {"shared_0": 0.1, "shared_1": 0.2, "rows_0": 0.3}
@@ -159,5 +168,5 @@ def test_bad_arguments():
     with pytest.raises(ArgumentError, match=r"entry for every slot; rows\[0\] of RX has none"):
         circuit_to_qasm(layer(), angles={})
     for bad in (math.nan, math.inf):
-        with pytest.raises(NotFiniteError, match="RX on wires"):
-            circuit_to_qasm(Circuit(1, (Operation("RX", (0,), bad),), ()))
+        with pytest.raises(NotFiniteError, match=r"RX on wires \(0,\) has"):
+            circuit_to_qasm(layer(), angles=dict.fromkeys(layer().slot_operations, bad))

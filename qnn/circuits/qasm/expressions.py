@@ -156,6 +156,13 @@ def evaluate(scalar: Scalar, values: Mapping[str, Any]) -> Scalar:
     return scalar
 
 
+def parameters(scalar: Scalar) -> list[Parameter]:
+    """The free parameters in a scalar, from left to right, repeated as they are."""
+    if isinstance(scalar, Parameter):
+        return [scalar]
+    return [p for a in scalar.arguments for p in parameters(a)] if isinstance(scalar, Call) else []
+
+
 def text(scalar: Scalar, number: Callable[[float], str] = repr) -> str:
     """OpenQASM text of a scalar, with as few parentheses as its meaning allows.
 

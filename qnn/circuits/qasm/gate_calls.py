@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
-from math import pi
 from typing import Any
 
 import openqasm3
 from openqasm3 import ast
 
-from qnn.circuits.gates import GATES
+from qnn.circuits.qasm.definitions import Definition, euler, row
 from qnn.circuits.qasm.expressions import Parameter, Scalar
-from qnn.circuits.qasm.instructions import PHASE, Instruction, bind, control, inverse, placed, power
+from qnn.circuits.qasm.instructions import PHASE, Instruction, control, inverse, placed, power
 from qnn.circuits.qasm.library import INCLUDES, STANDARD_INCLUDE, Library, defined_gate, definition_text
 from qnn.circuits.qasm.names import Names
 from qnn.circuits.qasm.source import Source, did_you_mean
 
 MAX_INSTRUCTIONS = 100_000
 _MAX_CONTROLS = 10
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A gate that can be called: its formal parameters, number of qubits, and what it consists of.
-
-    Wires of the instructions are positions among the gate's qubits.
-    """
-
-    parameters: tuple[str, ...]
-    n_qubits: int
-    instructions: tuple[Instruction, ...]
-
-    def call(self, angles: Sequence[Scalar], wires: Sequence[int]) -> list[Instruction]:
-        """The instructions of one call."""
-        values = dict(zip(self.parameters, angles, strict=True))
-        return [placed(bind(instruction, values), wires) for instruction in self.instructions]
 
 
 class GateCalls:
@@ -50,7 +31,7 @@ class GateCalls:
         self._defining = ""  # the gate whose definition is being read
         self._overridden = False  # whether the program gives a meaning of its own to a gate of an include file
         if source.version == 2:
-            self._definitions["CX"] = partial(_row, "CNOT")
+            self._definitions["CX"] = partial(row, "CNOT")
 
     def include(self, filename: str, node: ast.Include) -> None:
         """Make known the gates of an include file."""
@@ -64,7 +45,7 @@ class GateCalls:
 
     def _know_rows(self, library: Library) -> None:
         for name, gate in library.gates.items():
-            self._definitions.setdefault(name, partial(_row, gate))
+            self._definitions.setdefault(name, partial(row, gate))
 
     def define(self, node: ast.QuantumGateDefinition) -> Definition:
         """Add the gate of a `gate` statement."""
@@ -117,7 +98,7 @@ class GateCalls:
         name = node.name.name
         if name == "U":
             self._check_counts(node, "U", (3, 1), (len(angles), n_wires))
-            return _euler(angles, self.source.version)
+            return euler(angles, self.source.version)
         if name not in self._definitions:
             raise self.source.error(node, self._unknown(name))
         definition = self._definitions[name]()
@@ -194,7 +175,7 @@ class GateCalls:
             return None
         if node != openqasm3.parse(definition_text(gate, len(node.qubits))).statements[0]:
             return None
-        return _row(gate, len(node.qubits))
+        return row(gate, len(node.qubits))
 
     def _body(
         self, node: ast.QuantumGateDefinition, parameters: list[str], qubits: list[str]
@@ -227,14 +208,6 @@ class GateCalls:
         return places[node.name]
 
 
-def _row(gate: str, n_wires: int | None = None) -> Definition:
-    """A gate of the table as a definition."""
-    row = GATES[gate]
-    wires = tuple(range(row.n_wires or n_wires or 1))
-    parameters, angle = (("angle",), Parameter("angle")) if row.is_parametric else ((), None)
-    return Definition(parameters, len(wires), (Instruction(gate, wires, angle),))
-
-
 @cache
 def _library_gate(filename: str, text: str) -> Definition:
     """A gate that an include file defines by text."""
@@ -243,24 +216,6 @@ def _library_gate(filename: str, text: str) -> Definition:
     calls._know_rows(INCLUDES[filename])
     definition: Any = openqasm3.parse(text).statements[0]
     return calls.define(definition)
-
-
-def _euler(angles: Sequence[Scalar], version: int) -> list[Instruction]:
-    """U(θ, φ, λ) by rotations, with the phase of the OpenQASM 3 specification."""
-    theta, phi, lam = angles
-    if _is(theta, 0.0):
-        total = lam if _is(phi, 0.0) else phi if _is(lam, 0.0) else phi + lam
-        return [Instruction("PhaseShift", (0,), total)]
-    if _is(phi, -pi / 2) and _is(lam, pi / 2):
-        return [Instruction("RX", (0,), theta), Instruction(PHASE, (), theta / 2)]
-    rotations = [("RZ", lam), ("RY", theta), ("RZ", phi)]
-    kept = [Instruction(gate, (0,), angle) for gate, angle in rotations if not _is(angle, 0.0)]
-    return [*kept, Instruction(PHASE, (), (theta + phi + lam) / 2)] if version == 3 else kept
-
-
-def _is(scalar: Scalar, value: float) -> bool:
-    """Whether a scalar is a constant of this value."""
-    return isinstance(scalar, (int, float)) and scalar == value
 
 
 def _n_controls(modifiers: Sequence[tuple[str, float]]) -> int:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from qnn.circuits.circuit import Circuit, Operation, Slot
-from qnn.circuits.qasm.expressions import CONSTANTS, Expression, text
+from qnn.circuits.qasm.expressions import CONSTANTS, Expression, parameters, text
 from qnn.circuits.qasm.library import STANDARD_INCLUDE, WRITTEN, definition_text, qasm_name
 from qnn.errors import ArgumentError, NotFiniteError, UnsupportedError
 
@@ -39,7 +39,8 @@ def circuit_to_qasm(
         angles: for each slot its angle in radians: a number or, in version 3, an expression in the inputs. None
             declares one input per slot, named like ``shared_0`` or ``rows_2``.
         inputs: names of free parameters to declare, in this order; a mapping gives each its array shape, () for a
-            scalar. None declares the names in expressions of `angles` that `read_qasm` made.
+            scalar. None declares the scalar parameters of the expressions in `angles`, in order of use; names
+            within an angle given as text are not looked at.
         measure: measure every wire at the end into a register ``c``.
         comments: lines to put at the head of the program.
 
@@ -56,7 +57,7 @@ def circuit_to_qasm(
         inputs = [str(name) for name in angles.values()] if inputs is None else inputs
     if version == 2:
         _refuse_free(circuit, angles)
-    shapes = _shapes(inputs or ())
+    shapes = _shapes(_free_names(circuit, angles) if inputs is None else inputs)
     body = [_line(operation, angles, version) for operation in circuit.operations]
     lines = [f"// {comment}" for comment in comments]
     lines += [f"OPENQASM {version}.0;", f'include "{STANDARD_INCLUDE[version]}";']
@@ -106,6 +107,18 @@ def _definitions(operations: Iterable[Operation], version: int) -> list[str]:
     """Definitions of the gates in use that the include file may not have, in order of first use."""
     used = dict.fromkeys((operation.gate, len(operation.wires)) for operation in operations)
     return [definition_text(gate, n) for gate, n in used if gate not in WRITTEN[version]]
+
+
+def _free_names(circuit: Circuit, angles: Mapping[Slot, Angle]) -> list[str]:
+    """Names of the parameters that angles depend on, in order of use."""
+    used = [p for slot in circuit.slot_operations for p in parameters(angles.get(slot))]
+    for parameter in used:
+        if parameter.index:
+            raise ArgumentError(
+                f'`inputs` must give the shape of every array; the angles use "{parameter}". '
+                f'Pass for example inputs={{"{parameter.name}": (4,)}}.'
+            )
+    return list(dict.fromkeys(p.name for p in used))
 
 
 def _declaration(name: str, shape: Shape) -> str:
