@@ -81,6 +81,7 @@ def every_gate():
 def test_labels_stay_inside_the_picture_and_are_readable(style):
     circuit = every_gate()
     names = {slot: f"weights[{slot.index},0]" for slot in circuit.slot_operations}
+    names[Slot("shared", 1)] = "weights_12_3"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Some control indicators are hidden")
         figure = draw(circuit, names=names, style=style)

@@ -104,7 +104,7 @@ def _folded(written: str) -> str:
     if len(written) > _BOX_LINES * _BOX_CHARACTERS:
         written = written[: _BOX_LINES * _BOX_CHARACTERS - 1] + "…"
     lines = [""]
-    for piece in re.split(r"(?<=[ *,(/])|(?=\[)", written):
+    for piece in re.split(r"(?<=[ *,(/])|(?=[\[_])", written):
         if lines[-1] and len(lines[-1]) + len(piece) > _BOX_CHARACTERS:
             lines.append("")
         lines[-1] += piece
