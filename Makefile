@@ -43,7 +43,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 notebook: install
-	$(BIN)/python -m nbclient.cli --inplace notebooks/*.ipynb
+	$(BIN)/python -m jupyter execute --inplace notebooks/*.ipynb
 
 bench: install
 	$(BIN)/python benchmarks/shot_step_perf.py
