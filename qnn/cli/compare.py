@@ -14,6 +14,7 @@ _STUDY_OPTIONS = (
     "epochs",
     "reduced_epochs",
     "batch_size",
+    "reduced_batch_size",
     "n_train",
     "reduced_train",
     "shots",
@@ -57,7 +58,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         f"epochs with shots and noise (default: --epochs, or {defaults.REDUCED_EPOCHS})",
         None,
     )
-    _add_number(parser, "--batch-size", "rows per optimisation step", defaults.BATCH_SIZE)
+    _add_number(
+        parser, "--batch-size", f"rows per optimisation step (default: {defaults.FULL_BATCH_SIZE} on full data)", None
+    )
+    _add_number(
+        parser,
+        "--reduced-batch-size",
+        f"the same with shots and noise (default: --batch-size, or {defaults.REDUCED_BATCH_SIZE})",
+        None,
+    )
     _add_number(parser, "--n-train", "training rows of the full data table (default: all)", None)
     _add_number(
         parser,

@@ -12,14 +12,15 @@ from qnn.errors import ArgumentError
 
 SEEDS = 3
 SPLIT_SEED = 0
-BATCH_SIZE = 32
-FULL_EPOCHS = 30  # full data table
-REDUCED_EPOCHS = 15  # shots and noise table
-REDUCED_TRAIN = 160  # training rows of the shots and noise table
+FULL_EPOCHS = 80  # full data table
+FULL_BATCH_SIZE = 32
+REDUCED_EPOCHS = 8  # shots and noise table
+REDUCED_BATCH_SIZE = 8  # small: a simulated device charges for rows, not for steps
+REDUCED_TRAIN = 100  # training rows of the shots and noise table
 SHOTS = 1024  # per executed circuit
 TUNING_TRIALS = 3
-N_QUBITS = 4
-N_LAYERS = 3
+N_QUBITS = 5  # all that fake_manila has
+N_LAYERS = 2
 
 # Learning rates in the order in which a larger budget of trials adds them, best guess first.
 _LEARNING_RATES = (0.01, 0.03, 0.003, 0.1, 0.001, 0.3, 0.0003)

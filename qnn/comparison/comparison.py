@@ -103,7 +103,8 @@ def compare(
         jobs: worker processes, each with one thread; None is one per CPU core, 0 runs in this process.
         progress: show a progress bar on stderr.
         **options: of the study, see `define_study`: seeds (how many), epochs, reduced_epochs, batch_size,
-            n_train, reduced_train, shots, tuning_trials, n_qubits, n_layers, split_seed, shuffle_labels.
+            reduced_batch_size, n_train, reduced_train, shots, tuning_trials, n_qubits, n_layers, split_seed,
+            shuffle_labels.
 
     Returns:
         The finished comparison; its files are in the run folder.

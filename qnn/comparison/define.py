@@ -25,7 +25,8 @@ def define_study(
     seeds: int = defaults.SEEDS,
     epochs: int | None = None,
     reduced_epochs: int | None = None,
-    batch_size: int = defaults.BATCH_SIZE,
+    batch_size: int | None = None,
+    reduced_batch_size: int | None = None,
     n_train: int | None = None,
     reduced_train: int | None = None,
     shots: int = defaults.SHOTS,
@@ -37,7 +38,22 @@ def define_study(
 ) -> Study:
     """The study that these options ask for; everything is checked here, before anything runs.
 
-    Args: see `qnn.comparison.compare`.
+    Args:
+        task: names of tasks, a list or comma-separated.
+        models: names of contestants, a list or comma-separated; None is all, without "cnn" where rows are no images.
+        seeds: number of seeds.
+        epochs: passes over the training rows.
+        reduced_epochs: the same in the shots and noise table; None is `epochs`, if given.
+        batch_size: rows per optimisation step.
+        reduced_batch_size: the same in the shots and noise table; None is `batch_size`, if given.
+        n_train: training rows of the full data table; None is all.
+        reduced_train: training rows of the shots and noise table.
+        shots: per executed circuit.
+        tuning_trials: learning rates that each contestant may try, 1 to 7.
+        n_qubits: wires of the quantum layer.
+        n_layers: layers of its ansatz.
+        split_seed: fixes training, validation and test rows.
+        shuffle_labels: permute the labels of training and validation rows: the control.
 
     Raises:
         ArgumentError, UnknownNameError: an option cannot be used.
@@ -51,12 +67,12 @@ def define_study(
     contestants = tuple(parse_contestant(n, n_qubits=n_qubits, n_layers=n_layers, shots=shots) for n in names)
     _require_suitable(contestants, loaded)
     rates = learning_rate_grid(tuning_trials)
-    full = Budget(n_train, _first(epochs, defaults.FULL_EPOCHS), batch_size, rates)
+    full = Budget(n_train, _first(epochs, defaults.FULL_EPOCHS), _first(batch_size, defaults.FULL_BATCH_SIZE), rates)
     reduced_rows = _first(reduced_train, defaults.REDUCED_TRAIN)
     reduced = Budget(
         reduced_rows,
         _first(reduced_epochs, epochs, defaults.REDUCED_EPOCHS),
-        batch_size,
+        _first(reduced_batch_size, batch_size, defaults.REDUCED_BATCH_SIZE),
         rates,
     )
     for name, rows in (("n_train", n_train), ("reduced_train", reduced_train)):
@@ -67,7 +83,8 @@ def define_study(
         "seeds": seeds,
         "epochs": full.epochs,
         "reduced-epochs": reduced.epochs,
-        "batch-size": batch_size,
+        "batch-size": full.batch_size,
+        "reduced-batch-size": reduced.batch_size,
         "n-train": n_train,
         "reduced-train": reduced_rows if all(reduced_rows <= len(t.train) for t in loaded) else None,
         "shots": shots,

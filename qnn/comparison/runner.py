@@ -182,8 +182,8 @@ def _attempt(run: Run) -> Record | TrainingError:
 def _cost(cell: Cell) -> float:
     """A rough measure of the time a cell takes, for the order of starting only."""
     contestant = cell.contestant
-    kind = 1000.0 if contestant.noise else 300.0 if contestant.sampled else 10.0 if contestant.quantum else 1.0
-    return kind * (cell.budget.n_train or 10_000) * cell.budget.epochs
+    row = 1000.0 if contestant.noise else 100.0 if contestant.sampled else 1.0
+    return row * (cell.budget.n_train or 1000) * cell.budget.epochs
 
 
 def _by_id(rows: list[dict[str, Any]], key: str, path: object) -> dict[str, dict[str, Any]]:
