@@ -95,14 +95,21 @@ def row_keys(root: int, n_rows: int, outside_call: int) -> torch.Tensor:
     return keys
 
 
-def generator(key: np.ndarray, stream: int = 0) -> np.random.Generator:
-    """The NumPy generator of one executed circuit.
+def generators(keys: np.ndarray, stream: int = 0) -> Iterator[np.random.Generator]:
+    """The NumPy generator of each executed circuit.
 
     Args:
-        key: shape (5,), one row of keys as made by `row_keys`.
+        keys: shape (N, 5), keys as made by `row_keys`.
         stream: tells apart draws within one circuit (its measurement bases, say).
     """
-    root, step, call, position, shift = (int(k) & _WORD for k in key)
-    word = (call << 40) ^ (shift << 8) ^ stream
-    counter = np.array([0, word & _WORD, position, 0], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(counter=counter, key=np.array([root, step], dtype=np.uint64)))
+    root, step, call, position, shift = np.asarray(keys, dtype=np.int64).astype(np.uint64).T
+    word = (call << np.uint64(40)) ^ (shift << np.uint64(8)) ^ np.uint64(stream)
+    zero = np.zeros_like(word)
+    counters, roots = np.stack([zero, word, position, zero], axis=1), np.stack([root, step], axis=1)
+    for counter, key in zip(counters, roots, strict=True):
+        yield np.random.Generator(np.random.Philox(counter=counter, key=key))
+
+
+def generator(key: np.ndarray, stream: int = 0) -> np.random.Generator:
+    """The NumPy generator of one executed circuit, for one key of shape (5,)."""
+    return next(generators(np.asarray(key)[None], stream))

@@ -22,6 +22,6 @@ def sample_counts(probabilities: np.ndarray, shots: int, keys: np.ndarray, strea
     p = np.clip(np.asarray(probabilities, dtype=np.float64), 0.0, None)
     p /= p.sum(axis=1, keepdims=True)
     counts = np.empty(p.shape, dtype=np.int64)
-    for row in range(len(p)):
-        counts[row] = _seeding.generator(keys[row], stream).multinomial(shots, p[row])
+    for row, generator in enumerate(_seeding.generators(keys, stream)):
+        counts[row] = generator.multinomial(shots, p[row])
     return counts
