@@ -40,7 +40,9 @@ ARITHMETIC = frozenset({
     "sigmoid.default", "sign.default", "sin.default", "sinh.default", "softplus.default", "_softmax.default",
     "sqrt.default", "sub.Scalar", "sub.Tensor", "sum.default", "sum.dim_IntList", "tan.default", "tanh.default",
     "view_as_real.default", "_to_copy.default", "ones_like.default", "zeros_like.default", "where.self",
-    "full_like.default", "silu.default",
+    "full_like.default", "silu.default", "select_scatter.default", "slice_scatter.default",
+    "eq.Scalar", "eq.Tensor", "ge.Scalar", "ge.Tensor", "gt.Scalar", "gt.Tensor", "le.Scalar", "le.Tensor",
+    "lt.Scalar", "lt.Tensor", "ne.Scalar", "ne.Tensor",
 })  # fmt: skip
 """Operations that compute. All are pure: no randomness, no in-place writes, no values read back."""
 

@@ -23,7 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from qnn.circuits.angle_map import AngleMap
 from qnn.circuits.circuit import Circuit, Operation
 from qnn.circuits.lowering import lower
-from qnn.circuits.observables import Measurement, measurement_from, measurements_from
+from qnn.circuits.observables import Measurement, measurement_from, measurements_from, on_all_wires
 from qnn.circuits.traced_angles import TracedAngles
 from qnn.errors import ArgumentError, CaptureError, QnnError
 
@@ -171,7 +171,7 @@ def _measured(recording: _Recording, observables: Any, n_wires: int | None) -> t
             "`function` must return measurements, such as [qml.expval(qml.Z(0))]; got none. "
             'Return some, or give `observables`, for example "Z".'
         )
-    return recording.measurements, wires
+    return on_all_wires(recording.measurements, wires), wires
 
 
 def _assemble(

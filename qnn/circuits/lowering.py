@@ -60,7 +60,7 @@ def _decompose(operation: Operator) -> list[Operator]:
     with qml.QueuingManager.stop_recording():
         try:
             return list(operation.decomposition()) if operation.has_decomposition else _from_matrix(operation)
-        except RuntimeError:  # PennyLane looks at the value of a parameter, which a traced one does not have
+        except (RuntimeError, ImportError):  # PennyLane looks at the value of a parameter, which a traced one has not
             if isinstance(operation, qml.ops.Exp):
                 return _pauli_rotations(operation.base, qml.math.real(2j * operation.coeff), operation)
             if isinstance(operation, Controlled) and not operation.base.has_generator:

@@ -135,7 +135,7 @@ def measurements_from(observables: Any, n_wires: int) -> tuple[Measurement, ...]
     items: Sequence[Any] = observables if isinstance(observables, (list, tuple)) else [observables]
     if not items:
         raise ArgumentError('`observables` must name at least one observable; got an empty list. Use "Z".')
-    measurements = tuple(measurement_from(item) for item in items)
+    measurements = on_all_wires(tuple(measurement_from(item) for item in items), n_wires)
     check_wires(measurements, n_wires)
     return measurements
 
@@ -163,9 +163,17 @@ def measurement_from(item: Any) -> Measurement:
     )
 
 
+def on_all_wires(measurements: tuple[Measurement, ...], n_wires: int) -> tuple[Measurement, ...]:
+    """``qml.probs()`` names no wires and means all of them."""
+    every = Probabilities(tuple(range(n_wires)))
+    return tuple(every if isinstance(m, Probabilities) and not m.wires else m for m in measurements)
+
+
 def check_wires(measurements: Iterable[Measurement], n_wires: int) -> None:
     """Refuse measurements on wires that do not exist, and what is no Pauli word or no list of wires."""
     for measurement in measurements:
+        if isinstance(measurement, Probabilities) and not measurement.wires:
+            raise ArgumentError("`observables` must give probabilities at least one wire; got none. Name the wires.")
         words = [measurement.wires]
         if isinstance(measurement, Expectation):
             words = [tuple(wire for wire, _ in word) for _, word in measurement.observable.terms]

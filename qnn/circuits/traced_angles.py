@@ -12,6 +12,12 @@ from torch.fx import Node as FxNode
 
 from qnn.circuits.angle_map import MOVES, AngleMap, Node, Ref, check_operation, dtype_name, references, run_node
 from qnn.circuits.circuit import Block, Slot
+from qnn.errors import CaptureError
+
+_COPIES = frozenset({
+    "cat.default", "clone.default", "flip.default", "index_select.default", "repeat.default", "roll.default",
+    "stack.default",
+})  # fmt: skip
 
 
 class TracedAngles:
@@ -27,6 +33,8 @@ class TracedAngles:
         self.extras: dict[Block, list[int]] = {"shared": [], "rows": []}
         self._copies: dict[int, Any] = {}  # node -> its value when inputs and weights are their own indices
         self._place: dict[FxNode, int] = {}
+        self._storage: list[int] = []  # for each node, the node whose memory it looks at
+        self._written: dict[int, str] = {}  # memory written in place, and by what
         names = (["inputs"] if n_inputs else []) + list(weight_shapes)
         placeholders = iter(names)
         for fx_node in graph.graph.nodes:
@@ -36,6 +44,9 @@ class TracedAngles:
                 self._place[fx_node] = self._placeholder(next(placeholders))
             else:
                 self._place[fx_node] = self._add(_as_node(fx_node, graph, self._place))
+                schema = getattr(fx_node.target, "_schema", None)
+                if schema is not None and schema.is_mutable:
+                    self._written[self._storage[self._place[fx_node.args[0]]]] = schema.name.removeprefix("aten::")
 
     def _placeholder(self, name: str) -> int:
         offset = 0
@@ -47,6 +58,7 @@ class TracedAngles:
             node, shape, depends = Node("weight", (place,)), self.weight_shapes[name], {name}
             offset = sum(prod(s) for s in list(self.weight_shapes.values())[:place])
         self.nodes.append(node)
+        self._storage.append(len(self.nodes) - 1)
         self.depends.append(depends)
         self._copies[len(self.nodes) - 1] = torch.arange(offset, offset + prod(shape)).reshape(shape)
         return len(self.nodes) - 1
@@ -55,6 +67,9 @@ class TracedAngles:
         sources = references(node)
         self.nodes.append(node)
         index = len(self.nodes) - 1
+        in_place = node.op.partition(".")[0].endswith("_")
+        looks = in_place or (node.op in MOVES - _COPIES and sources)
+        self._storage.append(self._storage[sources[0]] if looks else index)
         self.depends.append(set().union(*(self.depends[s] for s in sources)) if sources else set())
         if node.op in MOVES and all(s in self._copies for s in sources):
             self._copies[index] = run_node(node, self._copies, None)
@@ -64,6 +79,7 @@ class TracedAngles:
         """The traced angle at `position` of the outputs: a new slot, or a constant in radians."""
         node = self._outputs[position]
         depends = self.depends[node]
+        self._refuse_written(node)
         if not depends:
             return self._constant(node)
         block: Block = "rows" if "input" in depends else "shared"
@@ -76,6 +92,22 @@ class TracedAngles:
             source = base + self.extras[block].index(node)
         self.index[block].append(source)
         return Slot(block, len(self.index[block]) - 1)
+
+    def _refuse_written(self, node: int) -> None:
+        """The graph has values, not memory: an angle read from memory that was written in place would be wrong."""
+        seen: set[int] = set()
+        stack = [node]
+        while stack:
+            index = stack.pop()
+            if index in seen:
+                continue
+            seen.add(index)
+            stack.extend(references(self.nodes[index]))
+            if self._storage[index] in self._written:
+                raise CaptureError(
+                    f"An angle is computed with torch's in-place {self._written[self._storage[index]]!r}, which cannot "
+                    "be followed. Use an operation that returns a new tensor, such as torch.stack."
+                )
 
     def _constant(self, node: int) -> float:
         values: dict[int, Any] = {}
