@@ -528,13 +528,7 @@ def _warn_if_inert(captured: Captured) -> None:
             InertParameterWarning,
             stacklevel=4,
         )
-    unused = set(range(captured.angle_map.n_inputs)) - set(_inputs_in_use(captured))
+    unused = inert.unused_inputs(captured.circuit, captured.angle_map)
     if unused:
-        listed = ", ".join(f"inputs[{i}]" for i in sorted(unused)[:12])
+        listed = ", ".join(f"inputs[{i}]" for i in unused[:12])
         warnings.warn(f"The circuit does not use {listed}. Reduce `n_inputs`.", NoEffectWarning, stacklevel=4)
-
-
-def _inputs_in_use(captured: Captured) -> set[int]:
-    angle_map = captured.angle_map
-    used = {i for i in angle_map.rows_index if i < angle_map.n_inputs}
-    return used if not angle_map.row_extras else set(range(angle_map.n_inputs))
