@@ -315,7 +315,7 @@ def _stacked(results):
 
 
 def _check_finite(plan: Plan, shared: torch.Tensor, rows: torch.Tensor) -> None:
-    for name, block in (("weights", shared), ("inputs", rows)):
+    for name, block in (("weights", shared.detach()), ("inputs", rows.detach())):
         if math.isfinite(float(block.sum())):
             continue
         bad = (~torch.isfinite(block)).nonzero()
