@@ -84,7 +84,7 @@ def test_with_measurements_checks_wires() -> None:
         ((2, (rx(0, "rows", 3),), Z0, 0, 1), r"`angle` of RX must be an unused slot below 1; got rows\[3\]"),
         ((2, (rx(0),), Z0, 1, 1), "`operations` must use every slot once; got 1 used of 2"),
         ((1, (), (Expectation(PauliSum(((1.0, ((0, "Q"),)),))),)), "`observables` .* X, Y or Z; got Q"),
-        ((1, (), (Expectation(PauliSum(((float("nan"), ((0, "Z"),)),))),)), "`observables` must have finite coefficients; got nan"),
+        ((1, (), (Expectation(PauliSum(((float("nan"), ((0, "Z"),)),))),)), "finite coefficients; got nan"),
         ((1, (), (Expectation(PauliSum(((1.0, ((0, "Z"), (0, "X"))),))),)), "`observables` .* each wire once"),
         ((2, (), (Probabilities((1, 1)),)), "`observables` .* each wire once"),
         ((2, (Operation("RX", (0,), float("inf")),), Z0), "`angle` of RX must be finite; got inf"),
