@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pennylane as qml
+import torch
 from pennylane.operation import Operator
 from pennylane.ops.op_math import Controlled
 
@@ -58,16 +59,20 @@ def _decompose(operation: Operator) -> list[Operator]:
     if isinstance(operation, qml.operation.Channel):
         raise UnsupportedError(_advice(operation, "is a noise channel, not a gate"))
     with qml.QueuingManager.stop_recording():
+        if isinstance(operation, qml.ops.Exp) and _is_traced(operation):
+            return _pauli_rotations(operation.base, qml.math.real(2j * operation.coeff), operation)
         try:
             return list(operation.decomposition()) if operation.has_decomposition else _from_matrix(operation)
         except (RuntimeError, ImportError):  # PennyLane looks at the value of a parameter, which a traced one has not
-            if isinstance(operation, qml.ops.Exp):
-                return _pauli_rotations(operation.base, qml.math.real(2j * operation.coeff), operation)
             if isinstance(operation, Controlled) and not operation.base.has_generator:
                 return [_controlled(operation, step) for step in operation.base.decomposition()]
             if not operation.has_generator:
                 raise
             return _from_generator(operation)
+
+
+def _is_traced(operation: Operator) -> bool:
+    return any(isinstance(parameter, torch.Tensor) for parameter in operation.parameters)
 
 
 def _controlled(operation: Controlled, base: Operator) -> Operator:
