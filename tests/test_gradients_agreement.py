@@ -10,7 +10,7 @@ from random_functions import N_INPUTS, WEIGHT_SHAPES, gate, random_function
 
 from qnn import QuantumLayer
 from qnn.circuits.gates import GATES
-from qnn.errors import InertParameterWarning
+from qnn.errors import QnnWarning
 
 METHODS = ("adjoint", "backprop", "parameter-shift", "finite-difference")
 TOLERANCE = 1e-6
@@ -40,7 +40,7 @@ def layer_gradients(layer: QuantumLayer, rows, weights: dict, cotangent):
 
 def build(function, n_inputs, weight_shapes, n_qubits=None, **options) -> QuantumLayer:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InertParameterWarning)
+        warnings.simplefilter("ignore", QnnWarning)
         return QuantumLayer.from_pennylane(
             function, n_inputs=n_inputs, weight_shapes=weight_shapes, n_qubits=n_qubits, dtype=F64, seed=0, **options
         )
