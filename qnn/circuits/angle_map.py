@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -167,7 +168,8 @@ class AngleMap:
         """The map described by `to_json`.
 
         Raises:
-            ArgumentError: an operation outside the closed list, or a reference to a later node.
+            CaptureError: an operation outside the closed list.
+            ArgumentError: a reference to a later node, or to what does not exist.
         """
         if len(data["nodes"]) > _MAX_NODES:
             raise ArgumentError(f"`nodes` must be at most {_MAX_NODES}; got {len(data['nodes'])}. Use a smaller map.")
@@ -177,8 +179,13 @@ class AngleMap:
             check_operation(node.op)
             if any(not 0 <= ref < index for ref in references(node)):
                 raise ArgumentError(f"`nodes` must refer backwards; node {index} ({op}) does not. Correct the data.")
+            if node.op == "weight" and node.args not in {(place,) for place in range(len(data["weight_shapes"]))}:
+                raise ArgumentError(
+                    f"`nodes` must name one of {len(data['weight_shapes'])} weights; node {index} names "
+                    f"{', '.join(map(str, node.args)) or 'none'}. Correct the data."
+                )
             nodes.append(node)
-        return cls(
+        read = cls(
             n_inputs=int(data["n_inputs"]),
             weight_shapes=tuple((str(n), tuple(int(d) for d in s)) for n, s in data["weight_shapes"]),
             batched=bool(data["batched"]),
@@ -188,6 +195,18 @@ class AngleMap:
             shared_index=tuple(int(i) for i in data["shared_index"]),
             rows_index=tuple(int(i) for i in data["rows_index"]),
         )
+        n_weights = sum(prod(shape) for _, shape in read.weight_shapes)
+        _check_within("shared_extras", read.shared_extras, len(nodes))
+        _check_within("row_extras", read.row_extras, len(nodes))
+        _check_within("shared_index", read.shared_index, n_weights + len(read.shared_extras))
+        _check_within("rows_index", read.rows_index, read.n_inputs + len(read.row_extras))
+        return read
+
+
+def _check_within(name: str, places: tuple[int, ...], bound: int) -> None:
+    for place in places:
+        if not 0 <= place < bound:
+            raise ArgumentError(f"`{name}` must be within 0 to {bound - 1}; got {place}. Correct the data.")
 
 
 def check_operation(op: str) -> None:

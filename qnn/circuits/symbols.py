@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qnn.circuits.angle_map import MOVES, AngleMap, Node, Ref
+from qnn.circuits.angle_map import MOVES, AngleMap, Node, Ref, references, run_node
 from qnn.circuits.circuit import Circuit, Slot
 from qnn.circuits.qasm import circuit_to_qasm
 from qnn.circuits.qasm.expressions import Expression, Parameter, apply
@@ -143,15 +143,25 @@ class _Symbols:
             return _each("-", args[1], args[0])
         if name in _UNARY:
             return _each(_UNARY[name], args[0])
+        if (value := self._number(node)) is not None:
+            return value
         raise UnsupportedError(
             f"OpenQASM has no function for torch's {name!r}, by which an angle is computed. "
             "Bind the values with bind=True and inputs=[...], or write the angle with elementary functions."
         )
 
+    def _number(self, node: Node) -> np.ndarray | None:
+        """The value of a node all of whose operands are bound to numbers; None where one is free."""
+        values = {}
+        for ref in references(node):
+            entries = np.asarray(self._node(ref), dtype=object)
+            if any(isinstance(entry, Expression) for entry in entries.reshape(-1)):
+                return None
+            values[ref] = torch.from_numpy(np.array(entries.tolist()))  # float64, or bool where compared
+        return np.asarray(run_node(node, values, None).numpy(), dtype=object)
+
     def _move(self, node: Node) -> Any:
         """A movement of symbols: move their places with torch, then look them up."""
-        from qnn.circuits.angle_map import references, run_node
-
         table: list[Any] = []
         places: dict[int, torch.Tensor] = {}
         for ref in references(node):
