@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-from qnn._seeding import step_scope
 from qnn.baselines import count_weights
 from qnn.comparison.budget import Budget
 from qnn.comparison.contestants import build_model, count_quantum_weights
@@ -17,8 +17,6 @@ from qnn.comparison.records import CURVES, Record
 from qnn.comparison.study import Cell
 from qnn.tasks import TaskData, load_task
 from qnn.training import FitConfig, evaluate, fit
-
-_WARM_UP_STEP = -(2**40)  # a step number that no training or evaluation uses
 
 
 def run_cell(cell: Cell, learning_rate: float) -> Record:
@@ -38,9 +36,10 @@ def run_cell(cell: Cell, learning_rate: float) -> Record:
         model = build_model(cell.contestant, task, cell.seed)
         device = torch.device(training_device(cell.contestant.quantum))
         model.to(device)
-        _warm_up(model, task, device)
+        config = _config(cell, learning_rate, device)
+        _warm_up(model, task, config)
         memory, started = PeakMemory(device), time.perf_counter()
-        history = fit(model, task, _config(cell, learning_rate, device))
+        history = fit(model, task, config)
         wall_s, peak = time.perf_counter() - started, memory.read()
         epochs = cell.budget.epochs  # evaluations in training are numbered 1 to epochs
         test = evaluate(model, task.test, seed=epochs + 1)
@@ -87,7 +86,7 @@ def run_cell(cell: Cell, learning_rate: float) -> Record:
             "device": device_name(device),
             "wall_s": wall_s,
             "peak_memory_bytes": peak,
-            "versions": versions(),
+            "versions": dict(versions()),
         },
     )
 
@@ -121,12 +120,10 @@ def _config(cell: Cell, learning_rate: float, device: torch.device) -> FitConfig
     )
 
 
-def _warm_up(model: torch.nn.Module, task: TaskData, device: torch.device) -> None:
-    """One forward and backward on two rows and an optimiser, so that compilers and imports are not counted."""
-    torch.optim.SGD(model.parameters(), lr=1.0)  # torch imports its compiler with the first optimiser
-    with step_scope(_WARM_UP_STEP):
-        model(task.train.x[:2].to(device)).sum().backward()
-    model.zero_grad(set_to_none=True)
+def _warm_up(model: torch.nn.Module, task: TaskData, config: FitConfig) -> None:
+    """Train a copy on two rows, so that compilers and late imports are not counted as training."""
+    rows = task.train.x[:2], task.train.y[:2]
+    fit(copy.deepcopy(model), (*rows, *rows), config, epochs=1)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import gc
 import platform
 import resource
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result may depend on; those not installed are left out."""
     found = {"python": platform.python_version()}
@@ -63,7 +65,7 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device if device.type == "cuda" else None
-        gc.collect()
+        gc.collect(1)  # what the cell before left; a full collection would take half a second
         if self._cuda is not None:
             torch.cuda.reset_peak_memory_stats(self._cuda)
             self._start = torch.cuda.memory_allocated(self._cuda)
