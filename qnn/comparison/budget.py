@@ -14,13 +14,14 @@ SEEDS = 3
 SPLIT_SEED = 0
 FULL_EPOCHS = 80  # full data table
 FULL_BATCH_SIZE = 32
-REDUCED_EPOCHS = 8  # shots and noise table
+REDUCED_EPOCHS = 12  # shots and noise table
 REDUCED_BATCH_SIZE = 8  # small: a simulated device charges for rows, not for steps
-REDUCED_TRAIN = 100  # training rows of the shots and noise table
+REDUCED_TRAIN = 160  # training rows of the shots and noise table
 SHOTS = 1024  # per executed circuit
 TUNING_TRIALS = 3
-N_QUBITS = 5  # all that fake_manila has
+N_QUBITS = 4
 N_LAYERS = 2
+OBSERVABLES = "probs"  # the quantum layer hands on the probabilities of all 2^n outcomes, not only <Z> of n wires
 
 # Learning rates in the order in which a larger budget of trials adds them, best guess first.
 _LEARNING_RATES = (0.01, 0.03, 0.003, 0.1, 0.001, 0.3, 0.0003)

@@ -12,6 +12,7 @@ import torch
 from qnn.backends.base import Backend
 from qnn.backends.registry import resolve
 from qnn.baselines import build_baseline, count_weights, list_baselines
+from qnn.comparison.budget import OBSERVABLES
 from qnn.comparison.study import Contestant
 from qnn.errors import ArgumentError, unknown_name
 from qnn.layers import QuantumLayer
@@ -51,7 +52,7 @@ def parse_contestant(name: str, *, n_qubits: int, n_layers: int, shots: int) -> 
         if name not in list_baselines():
             raise unknown_name("model", name, known_models())
         if name == "mlp-matched":
-            return Contestant(name, "classical", n_qubits=n_qubits, n_layers=n_layers)
+            return Contestant(name, "classical", n_qubits=n_qubits, n_layers=n_layers, observables=OBSERVABLES)
         return Contestant(name, "classical")
     if model != "hybrid":
         raise unknown_name("model", name, known_models())
@@ -73,6 +74,7 @@ def parse_contestant(name: str, *, n_qubits: int, n_layers: int, shots: int) -> 
         gradient="parameter-shift" if sampled else "auto",
         n_qubits=n_qubits,
         n_layers=n_layers,
+        observables=OBSERVABLES,
     )
     _backend(contestant)  # misspelt names and missing packages are found here, before anything runs
     return contestant
@@ -126,6 +128,7 @@ def _hybrid(contestant: Contestant, task: TaskData, seed: int, backend: str | Ba
         task.n_classes,
         n_qubits=contestant.n_qubits,
         n_layers=contestant.n_layers,
+        observables=contestant.observables,
         backend=backend,
         shots=contestant.shots,
         gradient=contestant.gradient or "auto",

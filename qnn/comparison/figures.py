@@ -89,6 +89,7 @@ def _forest_of_differences(axes: Axes, panel: Panel, look: dict[str, Look]) -> N
             va="center",
             fontsize=8,
             color=INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # stays readable where it meets the zero line
         )
     edges = [100 * edge for _, row in compared if row.difference for edge in (row.difference.low, row.difference.high)]
     space = max(2.0, max(*edges, 0) - min(*edges, 0))

@@ -152,6 +152,9 @@ def _contestants(panels: Sequence[Panel]) -> list[tuple[str, str]]:
     return sorted(found.items(), key=lambda item: item[0] not in quantum)
 
 
+_OBSERVABLES = {"Z": "⟨Z⟩ of every qubit", "probs": "the probabilities of all outcomes"}
+
+
 def describe(contestant: Contestant, n_weights: Sequence[int]) -> str:
     """What a contestant is, in a sentence or two."""
     size = f"{' / '.join(map(str, n_weights))} trainable numbers."
@@ -163,12 +166,13 @@ def describe(contestant: Contestant, n_weights: Sequence[int]) -> str:
             "cnn": "Small convolutional network for images.",
         }
         return f"{known.get(contestant.name, 'Classical model.')} {size}"
+    measured = _OBSERVABLES[contestant.observables or "Z"]
     shape = (
-        f"Linear input layer, quantum layer of {contestant.n_qubits} qubits and {contestant.n_layers} layers, linear "
-        f"output layer; {size}"
+        f"Linear input layer, quantum layer of {contestant.n_qubits} qubits and {contestant.n_layers} layers with "
+        f"{measured} as outputs, linear output layer; {size}"
     )
     if contestant.shots is None and contestant.noise is None:
-        return f'{shape} Exact expectation values on the backend "{contestant.backend}".'
+        return f'{shape} Exact values on the backend "{contestant.backend}".'
     noise = f' with the noise model of "{contestant.noise}", readout error included' if contestant.noise else ""
     return (
         f'{shape} {contestant.shots} shots per circuit on the backend "{contestant.backend}"{noise}; '

@@ -30,6 +30,7 @@ class Contestant:
         gradient: gradient method of the quantum layer; None for a classical model.
         n_qubits: wires of the quantum layer, also of the one that "mlp-matched" is matched to.
         n_layers: layers of the ansatz, as above.
+        observables: what the quantum layer measures, as above.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Contestant:
     gradient: str | None = None
     n_qubits: int | None = None
     n_layers: int | None = None
+    observables: str | None = None
 
     @property
     def quantum(self) -> bool:
