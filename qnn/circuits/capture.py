@@ -132,7 +132,7 @@ def _record(tape: qml.tape.QuantumScript, result: Any) -> tuple[_Recording, list
                         "Write the function for one row, for example with inputs[0]."
                     )
                 gates.append((name, wires, len(tensors)))
-                tensors.append(angle.reshape(()))
+                tensors.append(angle.reshape(()) if angle.ndim else angle)
             else:
                 gates.append((name, wires, None if angle is None else float(np.asarray(angle).reshape(()))))
     measured = _returned(result)

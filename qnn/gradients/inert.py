@@ -20,10 +20,10 @@ from qnn.circuits.circuit import Circuit, Slot
 
 MAX_WIRES = 12
 _TOLERANCE = 1e-10
-_POINTS = 2
+_POINTS = 2  # positive weights at one, negative at the other: an angle may be a function of one sign only
 _Random = Callable[..., torch.Tensor]  # sizes ↦ uniform numbers in [0, 1)
 _Moves = Callable[[Circuit, Angles, _Random], Angles]  # by how much each angle moves the outputs
-_ROWS = 4  # inputs at each point, half of them positive: an angle may be a function of one sign only
+_ROWS = 4  # inputs at each point, half of them positive
 
 
 def inert_parameters(circuit: Circuit, angle_map: AngleMap) -> list[str]:
@@ -59,7 +59,7 @@ def _reached(circuit: Circuit, angle_map: AngleMap, moves: _Moves) -> tuple[torc
     signs = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).repeat(_ROWS // 2, 1)
     for point in range(_POINTS):
         inputs = (signs * 2 * torch.pi * random(_ROWS, angle_map.n_inputs)).requires_grad_()
-        flat = (2 * torch.pi * (random(n_weights) - 0.5 * point)).requires_grad_()
+        flat = (2 * torch.pi * (random(n_weights) - point)).requires_grad_()
         sizes = [torch.Size(shape).numel() for _, shape in angle_map.weight_shapes]
         weights = {n: p.reshape(s) for (n, s), p in zip(angle_map.weight_shapes, flat.split(sizes), strict=True)}
         shared, rows = angle_map.sources(inputs, weights)

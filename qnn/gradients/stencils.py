@@ -24,6 +24,7 @@ from qnn.circuits.gates import gate_named
 DIFFERENCE_STEP = 1e-4  # radians; in float64 truncation (h²/6) and rounding (ε/h) are both near 1e-9 or below
 SPSA_STEP = 0.01 * pi
 SPSA_DIRECTIONS = 1
+_ILL_CONDITIONED = 1e3
 _SPSA_STREAM = 255  # apart from the streams of measurement settings
 
 
@@ -50,9 +51,15 @@ def shift_rule(frequencies: tuple[float, ...]) -> tuple[tuple[float, float], ...
         Wierichs et al., Quantum 6, 677 (2022), section 3: Σ_μ 2 c_μ sin(Ω_k s_μ) = Ω_k.
     """
     r = len(frequencies)
-    shifts = (2 * np.arange(1, r + 1) - 1) * pi / (2 * r * min(frequencies))
     omega = np.array(frequencies)
-    coefficients = np.linalg.solve(2 * np.sin(np.outer(omega, shifts)), omega)
+    odd = 2 * np.arange(1, r + 1) - 1
+    # The usual first shift, and smaller ones for spectra at which the usual shifts cannot tell two frequencies apart.
+    starts = pi / (2 * r * min(frequencies)) / np.linspace(1, max(frequencies) / min(frequencies) + 1, 50)
+    systems = [2 * np.sin(np.outer(omega, odd * start)) for start in starts]
+    usable = [i for i, system in enumerate(systems) if np.linalg.cond(system) < _ILL_CONDITIONED]
+    best = usable[0] if usable else int(np.argmin([np.linalg.cond(system) for system in systems]))
+    shifts = odd * starts[best]
+    coefficients = np.linalg.solve(systems[best], omega)
     pairs = [(c, s) for c, s in zip(coefficients, shifts, strict=True)]
     return tuple((float(c), float(s)) for c, s in pairs) + tuple((-float(c), -float(s)) for c, s in pairs)
 
