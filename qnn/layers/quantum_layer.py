@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from qnn.circuits.ansatze import ansatz_named
 from qnn.circuits.capture import Captured, capture
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.encodings import encoding_named
-from qnn.errors import ArgumentError, DtypeError, InertParameterWarning, NoEffectWarning, ShapeError
-from qnn.gradients import inert, methods, operator
+from qnn.errors import ArgumentError, DtypeError, ShapeError
+from qnn.gradients import methods, operator
 from qnn.layers import initialisers
+from qnn.layers.checks import check_count, check_inputs, checked_seed, warn_if_inert, weight_shape
 from qnn.layers.explanation import Explanation
 
 _UNCHANGED: Any = object()
@@ -95,8 +95,8 @@ class QuantumLayer(torch.nn.Module):
         init: str | initialisers.Initialiser = "uniform",
         **backend_options: Any,
     ) -> None:
-        _check_count("n_qubits", n_qubits)
-        _check_count("n_layers", n_layers)
+        check_count("n_qubits", n_qubits)
+        check_count("n_layers", n_layers)
         encode, build = encoding_named(encoding), ansatz_named(ansatz)
         wires = list(range(n_qubits))
 
@@ -155,8 +155,8 @@ class QuantumLayer(torch.nn.Module):
             CaptureError: the circuit's structure depends on values.
             UnsupportedError: an operation or measurement that cannot be expressed.
         """
-        _check_count("n_inputs", n_inputs, least=0)
-        shapes = {name: _shape(name, shape) for name, shape in weight_shapes.items()}
+        check_count("n_inputs", n_inputs, least=0)
+        shapes = {name: weight_shape(name, shape) for name, shape in weight_shapes.items()}
         captured = capture(function, n_inputs=n_inputs, weight_shapes=shapes, observables=observables, n_wires=n_qubits)
         layer = cls.__new__(cls)
         layer._setup(captured, backend, gradient, shots, seed, dtype, init, backend_options)
@@ -217,7 +217,7 @@ class QuantumLayer(torch.nn.Module):
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if dtype not in (torch.float32, torch.float64):
             raise DtypeError(f"`dtype` must be torch.float32 or torch.float64; got {dtype}. Use torch.float32.")
-        self._seed = _seeding.draw_root(_checked_seed(seed))
+        self._seed = _seeding.draw_root(checked_seed(seed))
         generator = None if seed is None else torch.Generator().manual_seed(self._seed)
         for name, shape in self.angle_map.weight_shapes:
             if hasattr(self, name):
@@ -227,7 +227,7 @@ class QuantumLayer(torch.nn.Module):
                 )
             values = initialisers.draw(init, shape, generator)
             self.register_parameter(name, torch.nn.Parameter(values.to(dtype)))
-        _warn_if_inert(captured)
+        warn_if_inert(captured)
 
     def _place(self, backend: Backend, shots: int | None, gradient: str) -> _Placement:
         if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
@@ -330,7 +330,7 @@ class QuantumLayer(torch.nn.Module):
             raise DtypeError(
                 f"`inputs` must be a torch.Tensor; got {type(inputs).__name__}. Use torch.as_tensor(inputs)."
             )
-        _check_inputs(inputs, self.n_inputs, weight)
+        check_inputs(inputs, self.n_inputs, weight)
         leading, dtype = inputs.shape[:-1], inputs.dtype
         if not dtype.is_floating_point:
             dtype = torch.get_default_dtype() if weight is None else weight.dtype
@@ -472,63 +472,3 @@ class QuantumLayer(torch.nn.Module):
         """Everything, and a plan made anew."""
         super().__setstate__(state)
         self._plan = self._planned()
-
-
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ArgumentError(f"`{name}` must be an integer of at least {least}; got {value!r}. Use {max(least, 1)}.")
-
-
-def _checked_seed(seed: Any) -> int | None:
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
-        raise ArgumentError(f"`seed` must be an integer from 0 to 2^63 - 1, or None; got {seed!r}. Use 0.")
-    return seed
-
-
-def _shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
-    if name == "inputs" or not name.isidentifier():
-        raise ArgumentError(f'`weight_shapes` must name arguments other than "{name}". Rename that argument.')
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):
-        raise ArgumentError(f"`weight_shapes` must hold positive sizes; got {name}: {shape!r}. Correct the shape.")
-    return sizes
-
-
-def _check_inputs(inputs: torch.Tensor, n_inputs: int, weight: torch.Tensor | None) -> None:
-    if inputs.ndim == 0 or inputs.shape[-1] != n_inputs:
-        got = tuple(inputs.shape)
-        last = got[-1] if got else "D"
-        raise ShapeError(
-            f"`inputs` must end in {n_inputs} features to match this layer's encoding; got shape {got}. "
-            f"Project to {n_inputs} features first, for example with torch.nn.Linear({last}, {n_inputs})."
-        )
-    if inputs.is_complex():
-        raise DtypeError(f"`inputs` must be real; got {inputs.dtype}. Use .real or torch.view_as_real first.")
-    if weight is None:
-        return
-    if weight.dtype not in (torch.float32, torch.float64):
-        raise DtypeError(
-            f"The weights of a quantum layer must be float32 or float64; got {weight.dtype}. "
-            "Keep this layer in float32; half-precision inputs are converted on the way in."
-        )
-    if weight.device != inputs.device:
-        raise ArgumentError(
-            f"`inputs` must be on the device of the weights, {weight.device}; got {inputs.device}. "
-            f'Move one of them, for example with .to("{weight.device}").'
-        )
-
-
-def _warn_if_inert(captured: Captured) -> None:
-    names = inert.inert_parameters(captured.circuit, captured.angle_map)
-    if names:
-        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-        warnings.warn(
-            f"{len(names)} parameter(s) of this circuit cannot change any output: {shown}. "
-            "RX on H|0> is only a global phase, for example; encode on |0>, or measure other wires or bases.",
-            InertParameterWarning,
-            stacklevel=4,
-        )
-    unused = inert.unused_inputs(captured.circuit, captured.angle_map)
-    if unused:
-        listed = ", ".join(f"inputs[{i}]" for i in unused[:12])
-        warnings.warn(f"The circuit does not use {listed}. Reduce `n_inputs`.", NoEffectWarning, stacklevel=4)

@@ -1,0 +1,78 @@
+"""What a quantum layer is given: checked, with errors that name the argument, and with warnings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from qnn.circuits.capture import Captured
+from qnn.errors import ArgumentError, DtypeError, InertParameterWarning, NoEffectWarning, ShapeError
+from qnn.gradients import inert
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """An integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(f"`{name}` must be an integer of at least {least}; got {value!r}. Use {max(least, 1)}.")
+
+
+def checked_seed(seed: Any) -> int | None:
+    """A seed from 0 to 2^63 - 1, or None."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
+        raise ArgumentError(f"`seed` must be an integer from 0 to 2^63 - 1, or None; got {seed!r}. Use 0.")
+    return seed
+
+
+def weight_shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
+    """A weight's shape as a tuple; an integer is the length of a vector."""
+    if name == "inputs" or not name.isidentifier():
+        raise ArgumentError(f'`weight_shapes` must name arguments other than "{name}". Rename that argument.')
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):
+        raise ArgumentError(f"`weight_shapes` must hold positive sizes; got {name}: {shape!r}. Correct the shape.")
+    return sizes
+
+
+def check_inputs(inputs: torch.Tensor, n_inputs: int, weight: torch.Tensor | None) -> None:
+    """Inputs that fit the layer: feature count, dtype, device."""
+    if inputs.ndim == 0 or inputs.shape[-1] != n_inputs:
+        got = tuple(inputs.shape)
+        last = got[-1] if got else "D"
+        raise ShapeError(
+            f"`inputs` must end in {n_inputs} features to match this layer's encoding; got shape {got}. "
+            f"Project to {n_inputs} features first, for example with torch.nn.Linear({last}, {n_inputs})."
+        )
+    if inputs.is_complex():
+        raise DtypeError(f"`inputs` must be real; got {inputs.dtype}. Use .real or torch.view_as_real first.")
+    if weight is None:
+        return
+    if weight.dtype not in (torch.float32, torch.float64):
+        raise DtypeError(
+            f"The weights of a quantum layer must be float32 or float64; got {weight.dtype}. "
+            "Keep this layer in float32; half-precision inputs are converted on the way in."
+        )
+    if weight.device != inputs.device:
+        raise ArgumentError(
+            f"`inputs` must be on the device of the weights, {weight.device}; got {inputs.device}. "
+            f'Move one of them, for example with .to("{weight.device}").'
+        )
+
+
+def warn_if_inert(captured: Captured) -> None:
+    """Name the inputs and weights that cannot change any output."""
+    names = inert.inert_parameters(captured.circuit, captured.angle_map)
+    if names:
+        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        warnings.warn(
+            f"{len(names)} parameter(s) of this circuit cannot change any output: {shown}. "
+            "RX on H|0> is only a global phase, for example; encode on |0>, or measure other wires or bases.",
+            InertParameterWarning,
+            stacklevel=4,
+        )
+    unused = inert.unused_inputs(captured.circuit, captured.angle_map)
+    if unused:
+        listed = ", ".join(f"inputs[{i}]" for i in unused[:12])
+        warnings.warn(f"The circuit does not use {listed}. Reduce `n_inputs`.", NoEffectWarning, stacklevel=4)
