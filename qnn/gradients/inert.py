@@ -47,6 +47,8 @@ def unused_inputs(circuit: Circuit, angle_map: AngleMap) -> list[int]:
     return sorted(set(range(angle_map.n_inputs)) - used)
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _reached(circuit: Circuit, angle_map: AngleMap, moves: _Moves) -> tuple[torch.Tensor, torch.Tensor]:
     """Which inputs (D,) and weights (W,) the slots that `moves` finds depend on, as bools."""
     generator = torch.Generator().manual_seed(0)
