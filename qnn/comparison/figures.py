@@ -81,19 +81,20 @@ def _forest_of_differences(axes: Axes, panel: Panel, look: dict[str, Look]) -> N
     for y, row in compared:
         assert row.difference is not None
         _interval(axes, y, row.difference.estimate, row.difference.low, row.difference.high, look[row.name])
+        left = row.difference.estimate < 0  # away from the line at 0, which would cross the number
         axes.annotate(
             points(row.difference.estimate),
-            (100 * row.difference.high, y),
-            (6, 0),
+            (100 * (row.difference.low if left else row.difference.high), y),
+            (-6 if left else 6, 0),
             textcoords="offset points",
+            ha="right" if left else "left",
             va="center",
             fontsize=8,
             color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # stays readable where it meets the zero line
         )
     edges = [100 * edge for _, row in compared if row.difference for edge in (row.difference.low, row.difference.high)]
-    space = max(2.0, max(*edges, 0) - min(*edges, 0))
-    axes.set_xlim(min(*edges, 0) - 0.06 * space, max(*edges, 0) + 0.2 * space)
+    low, high = min(*edges, 0), max(*edges, 0)
+    axes.set_xlim(low - 0.2 * max(2.0, high - low), high + 0.2 * max(2.0, high - low))
     reference = next(y for y, row in enumerate(panel.rows) if row.name == panel.table.reference)
     axes.annotate("reference", (0, reference), (5, 0), textcoords="offset points", va="center", fontsize=8, color=QUIET)
     _rows(axes, panel, names=False)
