@@ -139,7 +139,7 @@ class StencilDifferentiator(Differentiator):
         shifted = (dense[None] + offsets[:, None]).reshape(-1, dense.shape[1])
         rows = torch.cat([dense, shifted])
         estimate = self.executable.run(
-            _as_rows(Angles(rows.new_zeros(0), rows)), shots=self.shots, keys=_shifted_keys(keys, len(offsets))
+            _as_rows(Angles(rows.new_zeros(0), rows)), shots=self.shots, keys=_shifted_keys(keys, stencil.numbers)
         )
         values = estimate.values.reshape(len(offsets) + 1, n_rows, self.circuit.n_outputs)
         weights = torch.from_numpy(stencil.weights).to(values)
@@ -187,10 +187,10 @@ def _first_rows(estimate: Estimate, n_rows: int, dtype: torch.dtype) -> Estimate
     return Estimate(estimate.values[:n_rows].to(dtype), variance, estimate.shots, counts)
 
 
-def _shifted_keys(keys: torch.Tensor | None, n_shifts: int) -> torch.Tensor | None:
-    """Keys of the rows and of all their shifted copies: shift t is numbered t+1."""
+def _shifted_keys(keys: torch.Tensor | None, numbers: np.ndarray) -> torch.Tensor | None:
+    """Keys of the rows, which are shift 0, and of all their shifted copies."""
     if keys is None:
         return None
-    copies = keys.repeat(n_shifts + 1, 1)
-    copies[:, 4] = torch.arange(n_shifts + 1).repeat_interleave(len(keys))
+    copies = keys.repeat(len(numbers) + 1, 1)
+    copies[:, 4] = torch.from_numpy(np.concatenate([[0], numbers])).repeat_interleave(len(keys))
     return copies

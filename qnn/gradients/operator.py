@@ -92,14 +92,25 @@ class Plan:
         """The compiled circuit with its gradient rule."""
         return differentiator(self.circuit, self.backend, self.method, self.shots)
 
+    def keys(self, keys: torch.Tensor) -> torch.Tensor | None:
+        """Sampling keys (N, 5), or None where nothing is drawn."""
+        return keys if self.shots is not None or self.method == "spsa" else None
+
     def angles(self, shared: torch.Tensor, rows: torch.Tensor) -> Angles:
         """Angles picked from the two sources."""
         picked_shared, picked_rows = shared, rows
         if self.shared_index != tuple(range(len(shared))):
-            picked_shared = shared.index_select(0, self.gather_shared.to(shared.device))
+            picked_shared = shared.index_select(0, _index(self.gather_shared, shared))
         if self.rows_index != tuple(range(rows.shape[1])):
-            picked_rows = rows.index_select(1, self.gather_rows.to(rows.device))
+            picked_rows = rows.index_select(1, _index(self.gather_rows, rows))
         return Angles(picked_shared, picked_rows)
+
+
+def _index(places: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """`places` beside `source`; made anew where torch.compile traces with tensors that have no values."""
+    if type(source) is not torch.Tensor and not isinstance(source, torch.nn.Parameter):
+        return torch.tensor(places.tolist(), dtype=torch.int64, device=source.device)
+    return places.to(source.device)
 
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: spreads successive numbers over all bits
@@ -160,7 +171,7 @@ def _differentiable(shared: torch.Tensor, rows: torch.Tensor, key: str) -> torch
 def estimate(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor) -> Estimate:
     """Values with variance and counts, without gradients."""
     _check_finite(plan, shared, rows)
-    return plan.differentiator.run(plan.angles(shared, rows), keys if len(keys) else None)
+    return plan.differentiator.run(plan.angles(shared, rows), plan.keys(keys))
 
 
 @torch.library.custom_op("qnn::draw_keys", mutates_args={"calls"})
@@ -197,7 +208,7 @@ def _linearize(
     plan = plan_of(key)
     _check_finite(plan, shared, rows)
     result, residuals = plan.differentiator.linearize(
-        plan.angles(shared, rows), keys if len(keys) else None, need_shared, need_rows
+        plan.angles(shared, rows), plan.keys(keys), need_shared, need_rows
     )
     return result.values, residuals
 

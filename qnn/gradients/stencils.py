@@ -10,6 +10,7 @@ a batch in one call.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,7 @@ DIFFERENCE_STEP = 1e-4  # radians; in float64 truncation (hÂ²/6) and rounding (Î
 SPSA_STEP = 0.01 * pi
 SPSA_DIRECTIONS = 1
 _ILL_CONDITIONED = 1e3
+_MAX_TERMS = 64  # evaluations of one angle's rule
 _SPSA_STREAM = 255  # apart from the streams of measurement settings
 
 
@@ -35,10 +37,13 @@ class Stencil:
     Attributes:
         offsets: shape (T, A), radians added to the angles in each evaluation.
         weights: shape (T, A), contribution of each evaluation to each derivative.
+        numbers: shape (T,), positive and different; what an evaluation draws depends on its number, which is the same
+            whichever other derivatives are wanted.
     """
 
     offsets: np.ndarray
     weights: np.ndarray
+    numbers: np.ndarray
 
 
 @cache
@@ -122,13 +127,17 @@ def spsa(
     offsets[1::2, columns] = -step * signs
     weights = np.zeros_like(offsets)
     weights[:, columns] = np.sign(offsets[:, columns]) / (2 * step * directions)
-    return Stencil(offsets, weights)
+    return Stencil(offsets, weights, 1 + np.arange(len(offsets)))
 
 
 def _one_at_a_time(rows: list[tuple[int, float, float]], n_angles: int) -> Stencil:
     offsets = np.zeros((len(rows), n_angles))
     weights = np.zeros((len(rows), n_angles))
+    numbers = np.zeros(len(rows), dtype=np.int64)
+    terms: Counter[int] = Counter()  # of each column, so far
     for t, (column, coefficient, shift) in enumerate(rows):
         offsets[t, column] = shift
         weights[t, column] = coefficient
-    return Stencil(offsets, weights)
+        numbers[t] = 1 + column * _MAX_TERMS + terms[column]
+        terms[column] += 1
+    return Stencil(offsets, weights, numbers)
