@@ -1,0 +1,301 @@
+"""The torch contract: what torch does with modules must work on a quantum layer, whatever runs its circuits."""
+
+import copy
+import gc
+import io
+import pickle
+import weakref
+
+import pytest
+import torch
+from torch.nn.utils import parametrize, prune
+
+from qnn import QuantumLayer, _seeding
+from qnn.errors import CapabilityError, DtypeError
+
+F64 = torch.float64
+
+
+class LayerContract:
+    """Subclass, and define `make`, which builds equal layers; what a kind cannot do is declared."""
+
+    exact = True  # no sampling noise
+    second_derivatives = False
+
+    def make(self, dtype: torch.dtype = torch.float32, observables=None) -> QuantumLayer:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def layer(self) -> QuantumLayer:
+        return self.make()
+
+    def inputs(self, *leading: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(1)
+        return torch.rand(*leading, self.make().n_inputs, generator=generator, dtype=F64).to(dtype) * 2 - 1
+
+    def name(self, layer: QuantumLayer) -> str:
+        return next(iter(dict(layer.named_parameters())))
+
+    def run(self, function, *args):
+        """Call inside one step, so that equal layers draw equal shots."""
+        with _seeding.step_scope(3):
+            return function(*args)
+
+    def gradients(self, layer, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        leaf = inputs.clone().requires_grad_()
+        values = self.run(layer, leaf)
+        by = torch.autograd.grad((values * values.detach()).sum(), (leaf, *layer.parameters()))
+        return (values.detach(), *by)
+
+    def same(self, one, other, inputs: torch.Tensor, tolerance: float = 0.0) -> None:
+        for a, b in zip(self.gradients(one, inputs), self.gradients(other, inputs), strict=True):
+            torch.testing.assert_close(a, b, atol=tolerance, rtol=0)
+
+    # copies and storage -----------------------------------------------------------------------------------------
+
+    def test_deepcopy_and_pickle(self, layer) -> None:
+        inputs = self.inputs(4)
+        self.run(layer, inputs)
+        for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), copy.deepcopy(copy.deepcopy(layer))):
+            self.same(twin, layer, inputs)
+            with torch.no_grad():
+                next(twin.parameters()).add_(0.5)
+            assert not torch.equal(self.run(twin, inputs), self.run(layer, inputs))  # memory is not shared
+
+    def test_copies_go_on_drawing_where_the_original_is(self, layer) -> None:
+        inputs = self.inputs(2)
+        layer(inputs)
+        twin = copy.deepcopy(layer)
+        assert torch.equal(twin(inputs), layer(inputs))
+
+    def test_torch_save_and_load(self, layer) -> None:
+        file = io.BytesIO()
+        torch.save(layer, file)
+        file.seek(0)
+        self.same(torch.load(file, weights_only=False), layer, self.inputs(3))
+
+    def test_state_dict_is_tensors_and_comes_back(self, layer) -> None:
+        state = layer.state_dict()
+        assert set(state) == set(dict(layer.named_parameters()))
+        assert all(isinstance(v, torch.Tensor) for v in state.values())
+        file = io.BytesIO()
+        torch.save(state, file)
+        file.seek(0)
+        loaded = torch.load(file, weights_only=True)
+        for assign in (False, True):
+            other = self.make()
+            with torch.no_grad():
+                next(other.parameters()).zero_()
+            other.load_state_dict(loaded, assign=assign)
+            self.same(other, layer, self.inputs(3))
+
+    def test_built_on_meta_and_assigned(self, layer) -> None:
+        twin = copy.deepcopy(layer).to("meta")
+        twin.load_state_dict(layer.state_dict(), assign=True)
+        self.same(twin, layer, self.inputs(2))
+
+    # functional transforms --------------------------------------------------------------------------------------
+
+    def test_functional_call(self, layer) -> None:
+        inputs, name = self.inputs(3), self.name(layer)
+        weights = {n: p.detach() + 0.3 for n, p in layer.named_parameters()}
+        found = self.run(lambda x: torch.func.functional_call(layer, weights, (x,)), inputs)
+        other = self.make()
+        other.load_state_dict(weights)
+        torch.testing.assert_close(found, self.run(other, inputs).detach(), atol=1e-6, rtol=0)
+        gradient = torch.func.grad(
+            lambda w: torch.func.functional_call(layer, {**weights, name: w}, (inputs,)).pow(2).sum()
+        )(weights[name])
+        assert gradient.shape == weights[name].shape and bool((gradient != 0).any())
+
+    def test_vmap_over_rows_and_over_an_ensemble(self, layer) -> None:
+        inputs = self.inputs(4)
+        rows = self.run(torch.vmap(layer), inputs)
+        stacked = {n: torch.stack([p.detach(), p.detach() + 0.2]) for n, p in layer.named_parameters()}
+        members = self.run(
+            torch.vmap(lambda w, x: torch.func.functional_call(layer, w, (x,)), in_dims=(0, None)), stacked, inputs
+        )
+        assert rows.shape == (4, layer.n_outputs) and members.shape == (2, 4, layer.n_outputs)
+        if self.exact:
+            torch.testing.assert_close(rows, layer(inputs), atol=1e-6, rtol=0)
+            torch.testing.assert_close(members[0], layer(inputs).detach(), atol=1e-6, rtol=0)
+            with torch.no_grad():
+                for name, p in layer.named_parameters():
+                    p.copy_(stacked[name][1])
+            torch.testing.assert_close(members[1], layer(inputs).detach(), atol=1e-6, rtol=0)
+
+    def test_members_of_an_ensemble_draw_their_own_shots(self, layer) -> None:
+        row = self.inputs().expand(6, -1)
+        values = self.run(torch.vmap(layer), row)
+        assert (len(torch.unique(values, dim=0)) == 1) == self.exact
+
+    def test_jacrev_is_the_jacobian(self) -> None:
+        layer = self.make(F64)
+        row = self.inputs(dtype=F64)
+        jacobian = self.run(torch.func.jacrev(layer), row)
+        by_rows = []
+        for column in range(layer.n_outputs):
+            leaf = row.clone().requires_grad_()
+            by_rows.append(torch.autograd.grad(self.run(layer, leaf)[column], leaf)[0])
+        torch.testing.assert_close(jacobian, torch.stack(by_rows), atol=1e-12, rtol=0)
+        if self.exact:
+            batch = torch.vmap(torch.func.jacrev(layer))(self.inputs(3, dtype=F64))
+            assert batch.shape == (3, layer.n_outputs, layer.n_inputs)
+
+    def test_second_derivatives_are_right_or_refused(self) -> None:
+        layer = self.make(F64)
+        row = self.inputs(dtype=F64).requires_grad_()
+        if self.second_derivatives:
+            assert torch.autograd.gradgradcheck(layer, (row,))
+            hessian = torch.func.hessian(lambda x: layer(x).sum())(row.detach())
+            torch.testing.assert_close(hessian, hessian.T, atol=1e-10, rtol=0)
+        else:
+            (first,) = torch.autograd.grad(layer(row).pow(2).sum(), row, create_graph=True)
+            with pytest.raises(CapabilityError, match=r'gives first derivatives only.* Use gradient="backprop"'):
+                first.sum().backward()
+
+    def test_gradcheck(self) -> None:
+        layer = self.make(F64)
+        row = self.inputs(2, dtype=F64).requires_grad_()
+        weights = tuple(p.detach().clone().requires_grad_() for p in layer.parameters())
+        names = [n for n, _ in layer.named_parameters()]
+
+        def function(x, *w):
+            return torch.func.functional_call(layer, dict(zip(names, w, strict=True)), (x,))
+
+        if self.exact:
+            assert torch.autograd.gradcheck(function, (row, *weights))
+        else:
+            assert function(row, *weights).requires_grad
+
+    # what modules go through --------------------------------------------------------------------------------------
+
+    def test_hooks(self, layer) -> None:
+        seen = []
+        layer.register_forward_pre_hook(lambda module, args: seen.append("pre"))
+        layer.register_forward_hook(lambda module, args, output: seen.append("forward"))
+        layer.register_full_backward_hook(lambda module, gi, go: seen.append("backward"))
+        leaf = self.inputs(2).requires_grad_()
+        layer(leaf).sum().backward()
+        assert seen == ["pre", "forward", "backward"]
+
+    def test_prune(self, layer) -> None:
+        name = self.name(layer)
+        prune.l1_unstructured(layer, name, amount=1)
+        inputs = self.inputs(3)
+        pruned = self.run(layer, inputs)
+        assert int((getattr(layer, name) == 0).sum()) == 1 and f"{name}_mask" in layer.state_dict()
+        pruned.sum().backward()
+        assert getattr(layer, f"{name}_orig").grad is not None
+        prune.remove(layer, name)
+        torch.testing.assert_close(self.run(layer, inputs), pruned, atol=0, rtol=0)
+
+    def test_parametrize(self, layer) -> None:
+        class Shift(torch.nn.Module):
+            def forward(self, weight):
+                return weight + 0.25
+
+        name, inputs = self.name(layer), self.inputs(3)
+        expected = self.make()
+        with torch.no_grad():
+            getattr(expected, name).add_(0.25)
+        parametrize.register_parametrization(layer, name, Shift())
+        torch.testing.assert_close(self.run(layer, inputs), self.run(expected, inputs), atol=1e-6, rtol=0)
+        layer(inputs).sum().backward()
+        assert layer.parametrizations[name].original.grad is not None
+        parametrize.remove_parametrizations(layer, name)
+        torch.testing.assert_close(self.run(layer, inputs), self.run(expected, inputs), atol=1e-6, rtol=0)
+
+    def test_dtypes(self, layer) -> None:
+        assert layer(self.inputs(2)).dtype == torch.float32
+        assert layer(self.inputs(2, dtype=F64)).dtype == F64
+        assert layer.to(F64)(self.inputs(2)).dtype == torch.float32
+        assert layer(self.inputs(2, dtype=F64)).dtype == F64
+        assert layer(torch.ones(2, layer.n_inputs, dtype=torch.int64)).dtype == F64
+        assert next(layer.parameters()).dtype == F64
+
+    @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+    def test_half_precision_inputs_are_computed_in_float32(self, layer, half) -> None:
+        inputs = self.inputs(3).to(half)
+        outputs = self.run(layer, inputs)
+        assert outputs.dtype == half
+        expected = self.run(layer, inputs.float())
+        torch.testing.assert_close(outputs.float(), expected.to(half).float(), atol=0, rtol=0)
+
+    def test_half_precision_weights_are_refused(self, layer) -> None:
+        with pytest.raises(
+            DtypeError, match=r"The weights of a quantum layer must be float32 or float64; got torch\.float16"
+        ):
+            layer.half()(self.inputs(2))
+
+    def test_autocast_leaves_the_layer_in_float32(self, layer) -> None:
+        net = torch.nn.Sequential(torch.nn.Linear(3, layer.n_inputs), layer, torch.nn.Linear(layer.n_outputs, 2))
+        inputs = torch.rand(4, 3)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hidden = net[0](inputs)
+            values = self.run(layer, hidden)
+            outputs = net(inputs)
+        assert hidden.dtype == torch.bfloat16 and values.dtype == torch.bfloat16
+        expected = self.run(layer, hidden.float()).bfloat16()
+        torch.testing.assert_close(values, expected, atol=0, rtol=0)
+        outputs.float().sum().backward()
+        assert all(p.grad is not None for p in net.parameters())
+
+    def test_strides_do_not_matter(self, layer) -> None:
+        inputs = self.inputs(4)
+        expected = self.run(layer, inputs)
+        strided = torch.stack([inputs, inputs + 1], dim=-1)[..., 0]
+        transposed = inputs.T.contiguous().T
+        for view in (strided, transposed, inputs.flip(0).flip(0)):
+            assert torch.equal(self.run(layer, view), expected)
+        single = inputs[:1].expand(4, -1)
+        assert self.run(layer, single).shape == expected.shape
+        leaf = inputs[:1].clone().requires_grad_()
+        layer(leaf.expand(4, -1)).sum().backward()
+        assert leaf.grad.shape == leaf.shape
+
+    def test_leading_dimensions(self, layer) -> None:
+        for leading in ((), (1,), (2, 3), (0,), (2, 0, 1)):
+            assert layer(self.inputs(*leading)).shape == (*leading, layer.n_outputs)
+
+    def test_inference_mode_then_training(self, layer) -> None:
+        with torch.inference_mode():
+            values = self.run(layer, self.inputs(2))
+        torch.testing.assert_close(self.gradients(layer, self.inputs(2))[0], values, atol=1e-6, rtol=0)
+
+    def test_frozen_layers_still_pass_gradients_to_inputs(self, layer) -> None:
+        layer.requires_grad_(False)
+        leaf = self.inputs(2).requires_grad_()
+        layer(leaf).pow(2).sum().backward()
+        assert bool((leaf.grad != 0).any()) and all(p.grad is None for p in layer.parameters())
+        assert not layer(self.inputs(2)).requires_grad
+
+    def test_a_layer_is_collected(self) -> None:
+        layer = self.make()
+        layer(self.inputs(2)).sum().backward()
+        gone = weakref.ref(layer)
+        del layer
+        gc.collect()
+        assert gone() is None
+
+    def test_repr_says_the_main_facts(self, layer) -> None:
+        text = repr(layer)
+        assert f"{layer.n_inputs} inputs -> {layer.n_outputs} outputs" in text and layer.backend.name in text
+
+
+class CompileContract(LayerContract):
+    """The layer under torch.compile: no graph breaks, the same values and gradients, for every batch size."""
+
+    def test_compile_without_graph_breaks(self, layer) -> None:
+        torch._dynamo.reset()
+        compiled = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=True)
+        for n in (3, 5):
+            self.same(compiled, layer, self.inputs(n), tolerance=1e-6)
+
+    def test_two_compiled_calls_are_two_calls(self, layer) -> None:
+        """torch.compile may merge equal operators; two calls on equal rows must not share their shots."""
+        torch._dynamo.reset()
+        twice = torch.compile(lambda x: (layer(x), layer(x)), fullgraph=True, backend="aot_eager")
+        with torch.no_grad():
+            first, second = self.run(twice, self.inputs(4))
+        assert torch.equal(first, second) == self.exact

@@ -1,0 +1,100 @@
+"""The torch contract, kept by every kind of quantum layer."""
+
+import gc
+import pickle
+import weakref
+
+import pennylane as qml
+import pytest
+import torch
+from contracts.layer_contract import CompileContract, LayerContract
+
+from qnn import QuantumLayer
+from qnn.backends.statevector import Statevector
+
+
+class TestDefault(CompileContract):
+    def make(self, dtype=torch.float32, observables=None):
+        return QuantumLayer(2, 2, seed=3, dtype=dtype)
+
+
+class TestBackprop(CompileContract):
+    second_derivatives = True
+
+    def make(self, dtype=torch.float32, observables=None):
+        return QuantumLayer(2, 2, seed=3, dtype=dtype, gradient="backprop", reupload=True)
+
+
+class TestParameterShift(LayerContract):
+    def make(self, dtype=torch.float32, observables=None):
+        return QuantumLayer(2, 1, seed=3, dtype=dtype, gradient="parameter-shift", observables="probs", reupload=True)
+
+
+class TestShots(CompileContract):
+    exact = False
+
+    def make(self, dtype=torch.float32, observables=None):
+        words = [qml.Z(0), qml.X(0) @ qml.Y(1)]
+        return QuantumLayer(2, 2, seed=3, dtype=dtype, shots=200, observables=words)
+
+
+class TestComputedAngles(CompileContract):
+    """A lambda in the style of batches, with an angle that is a function and two weight tensors."""
+
+    def make(self, dtype=torch.float32, observables=None):
+        return QuantumLayer.from_pennylane(
+            lambda inputs, w, s: [
+                qml.RX(torch.arctan(inputs[:, 0]) * w[0, 1], 0),
+                qml.RY(inputs[:, 1] * s + w[0, 0], 1),
+                qml.CRX(w[1, 0] * w[1, 1], [0, 1]),
+                qml.RY(w[1, 0], 1),
+                qml.expval(qml.Z(0)),
+                qml.expval(qml.Z(1)),
+            ][-2:],
+            n_inputs=2,
+            weight_shapes={"w": (2, 2), "s": ()},
+            seed=3,
+            dtype=dtype,
+        )
+
+
+class TestBackendObject(LayerContract):
+    def make(self, dtype=torch.float32, observables=None):
+        return QuantumLayer(2, 1, seed=3, dtype=dtype, backend=Statevector())
+
+
+def test_no_reference_to_the_users_function_is_kept() -> None:
+    class Owner:
+        def __call__(self, inputs, w):
+            qml.RX(inputs[0], 0)
+            qml.RY(w[0], 0)
+            return qml.expval(qml.Z(0))
+
+    owner = Owner()
+    layer = QuantumLayer.from_pennylane(owner, n_inputs=1, weight_shapes={"w": 1}, seed=0)
+    gone = weakref.ref(owner)
+    del owner
+    gc.collect()
+    assert gone() is None
+    assert layer(torch.zeros(2, 1)).shape == (2, 1)
+
+
+def test_layers_of_lambdas_pickle() -> None:
+    encoding = lambda x, wires: qml.AngleEmbedding(x, wires)
+    ansatz = lambda w, wires: qml.BasicEntanglerLayers(w, wires)
+    layer = QuantumLayer(2, 1, encoding=encoding, ansatz=ansatz, seed=0)
+    assert torch.equal(pickle.loads(pickle.dumps(layer))(torch.ones(2)), layer(torch.ones(2)))
+
+
+def test_weights_are_named_by_key() -> None:
+    layer = TestComputedAngles().make()
+    assert {n: tuple(p.shape) for n, p in layer.named_parameters()} == {"w": (2, 2), "s": ()}
+    assert [n for n, _ in QuantumLayer(2, 1, seed=0).named_parameters()] == ["weights"]
+
+
+@pytest.mark.parametrize("shots", [None, 50])
+def test_a_chain_of_layers_trains_in_a_sequential(shots: int | None) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(QuantumLayer(2, 1, shots=shots), QuantumLayer(2, 1, shots=shots), torch.nn.Linear(2, 1))
+    net(torch.rand(3, 2)).sum().backward()
+    assert all(bool((p.grad != 0).any()) for p in net.parameters())
