@@ -10,11 +10,12 @@ Shapes: N rows, M outputs, S and R columns of the sources out of which angles ar
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import weakref
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ class Plan:
         """
         specification = self.backend.specification()
         if specification is None:
-            key = f"object:{id(self)}"
+            key = f"object:{next(_numbers)}"
             _living[key] = self
             return key
         key = canonical_json(
@@ -84,7 +85,7 @@ class Plan:
                 "n_inputs": self.n_inputs,
             }
         )
-        _compiled.setdefault(key, self)
+        _living.setdefault(key, self)
         return key
 
     @cached_property
@@ -114,28 +115,29 @@ def _index(places: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
 
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: spreads successive numbers over all bits
-_compiled: dict[str, Plan] = {}
+_numbers = itertools.count()
 _living: weakref.WeakValueDictionary[str, Plan] = weakref.WeakValueDictionary()
 
 
 def plan_of(key: str) -> Plan:
-    """The plan of that name, rebuilt from the name if need be."""
-    plan = _compiled.get(key) or _living.get(key)
-    if plan is None:
-        from qnn.backends.registry import from_specification
+    """The plan of that name: the one in use, or rebuilt from its name if need be."""
+    return _living.get(key) or _rebuilt(key)
 
-        data = json.loads(key)
-        plan = Plan(
-            Circuit.from_json(data["circuit"]),
-            from_specification(data["backend"]),
-            data["method"],
-            data["shots"],
-            tuple(data["shared_index"]),
-            tuple(data["rows_index"]),
-            data["n_inputs"],
-        )
-        _compiled[key] = plan
-    return plan
+
+@lru_cache(maxsize=64)
+def _rebuilt(key: str) -> Plan:
+    from qnn.backends.registry import from_specification
+
+    data = json.loads(key)
+    return Plan(
+        Circuit.from_json(data["circuit"]),
+        from_specification(data["backend"]),
+        data["method"],
+        data["shots"],
+        tuple(data["shared_index"]),
+        tuple(data["rows_index"]),
+        data["n_inputs"],
+    )
 
 
 def execute(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
@@ -257,6 +259,8 @@ class _Execute(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         shared, rows, _, ctx.key, ctx.need_shared, ctx.need_rows = inputs
+        if not torch.compiler.is_compiling():
+            ctx.plan = plan_of(ctx.key)  # so that it lives until the backward pass
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(shared, rows, output[1])
 

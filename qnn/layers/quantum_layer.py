@@ -277,7 +277,7 @@ class QuantumLayer(torch.nn.Module):
     def _planned(self) -> operator.Plan:
         """Made whenever the placement changes, never in `forward`, which torch.compile traces."""
         placement = self._placement
-        return operator.Plan(
+        plan = operator.Plan(
             self.circuit,
             placement.backend,
             placement.method()[0],
@@ -286,6 +286,7 @@ class QuantumLayer(torch.nn.Module):
             self.angle_map.rows_index,
             self.n_inputs,
         )
+        return operator.plan_of(plan.key)  # an equal one in use is compiled already
 
     def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:  # (..., D) -> (..., M)
         """Measured values of every row.
