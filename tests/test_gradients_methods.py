@@ -108,7 +108,18 @@ def test_a_plan_with_live_objects_is_found_while_it_lives_and_not_kept() -> None
     layer(inputs).sum().backward()
     del layer
     gc.collect()
-    assert key not in operator._living and key not in operator._compiled
+    assert key not in operator._living
+    twin = QuantumLayer(2, 1, seed=0, backend=Live())
+    total = twin(inputs).sum()
+    del twin
+    gc.collect()
+    total.backward()  # the graph keeps what it needs
+
+
+def test_equal_layers_share_what_is_compiled() -> None:
+    one, other = QuantumLayer(2, 1, seed=0), QuantumLayer(2, 1, seed=1)
+    assert one.plan is other.plan
+    assert QuantumLayer(2, 1, seed=1, shots=5).plan is not one.plan
 
 
 @pytest.mark.parametrize("method", methods.METHODS)
