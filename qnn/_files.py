@@ -28,10 +28,12 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
-    except OSError as error:
+    except BaseException as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         raise StorageError(
             f'`path` must be writable; writing "{target}" failed: {error.strerror or error}. '
             "Free some space or choose another folder; what was there before is untouched."
