@@ -1,0 +1,68 @@
+"""Writing files: the old content or the new, never half, also on a full disk."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qnn._files import write_atomic
+from qnn.errors import StorageError
+
+FULL = """
+import resource, signal, sys
+from qnn._files import write_atomic
+from qnn.errors import StorageError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+write_atomic(sys.argv[1], "new and small")
+try:
+    write_atomic(sys.argv[1], "x" * 100_000)
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_written_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "file.txt"
+    assert write_atomic(path, "één\n") == path
+    assert path.read_bytes() == "één\n".encode()
+    write_atomic(str(path), b"\x00two")
+    assert path.read_bytes() == b"\x00two"
+    assert os.listdir(path.parent) == ["file.txt"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text("old")
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
+    assert "`path` must be writable" in done.stdout and "File too large" in done.stdout
+    assert "what was there before is untouched" in done.stdout
+    assert path.read_text() == "new and small"
+    assert os.listdir(tmp_path) == ["records.jsonl"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"`path` must be writable; writing .* failed") as caught:
+        write_atomic(tmp_path / "file" / "below", "text")
+    assert isinstance(caught.value, OSError) and isinstance(caught.value.__cause__, OSError)
+    with pytest.raises(StorageError, match="failed: Is a directory"):
+        write_atomic(tmp_path, "text")
+    assert sorted(os.listdir(tmp_path)) == ["file"]
+
+
+def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(path, "new")
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["file"]
