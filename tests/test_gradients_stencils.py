@@ -89,12 +89,14 @@ def test_the_step_of_differences_grows_with_noise() -> None:
 def test_spsa_moves_all_wanted_angles_at_once() -> None:
     circuit = random_circuit(3, 3, 20).all_rows()
     wanted = [0, 2, 3]
-    stencil = stencils.spsa(circuit, wanted, np.array([1, 2, 3, 4, 0]), directions=3)
-    assert stencil.offsets.shape == (6, circuit.n_rows)
-    np.testing.assert_array_equal(np.nonzero(np.abs(stencil.offsets).sum(axis=0))[0], wanted)
-    np.testing.assert_allclose(np.abs(stencil.offsets[:, wanted]), stencils.SPSA_STEP)
-    np.testing.assert_array_equal(stencil.offsets[0::2], -stencil.offsets[1::2])
-    other = stencils.spsa(circuit, wanted, np.array([1, 2, 4, 4, 0]), directions=3)
-    assert not np.array_equal(other.offsets, stencil.offsets)
-    again = stencils.spsa(circuit, wanted, np.array([1, 2, 3, 4, 0]), directions=3)
-    np.testing.assert_array_equal(again.offsets, stencil.offsets)
+    draws = [stencils.spsa(circuit, wanted, np.array([1, 2, call, 4, 0])) for call in range(8)]
+    for stencil in draws:
+        assert stencil.offsets.shape == (2, circuit.n_rows)
+        np.testing.assert_array_equal(np.nonzero(stencil.offsets[0])[0], wanted)
+        np.testing.assert_allclose(np.abs(stencil.offsets[:, wanted]), stencils.SPSA_STEP)
+        np.testing.assert_array_equal(stencil.offsets[0], -stencil.offsets[1])
+        # Exact on a linear function of one angle; others add noise of mean zero.
+        assert stencil.weights[:, 0] @ stencil.offsets[:, 0] == pytest.approx(1.0)
+    assert len({tuple(np.sign(s.offsets[0, wanted])) for s in draws}) > 1
+    again = stencils.spsa(circuit, wanted, np.array([1, 2, 0, 4, 0]))
+    np.testing.assert_array_equal(again.offsets, draws[0].offsets)
