@@ -103,9 +103,9 @@ def generators(keys: np.ndarray, stream: int = 0) -> Iterator[np.random.Generato
         stream: tells apart draws within one circuit (its measurement bases, say).
     """
     root, step, call, position, shift = np.asarray(keys, dtype=np.int64).astype(np.uint64).T
-    word = (call << np.uint64(40)) ^ (shift << np.uint64(8)) ^ np.uint64(stream)
-    zero = np.zeros_like(word)
-    counters, roots = np.stack([zero, word, position, zero], axis=1), np.stack([root, step], axis=1)
+    word = (call << np.uint64(32)) ^ shift
+    zero, streams = np.zeros_like(word), np.full_like(word, stream)
+    counters, roots = np.stack([zero, word, position, streams], axis=1), np.stack([root, step], axis=1)
     for counter, key in zip(counters, roots, strict=True):
         yield np.random.Generator(np.random.Philox(counter=counter, key=key))
 

@@ -100,3 +100,18 @@ def test_history_is_plain_data():
     assert stored["usage"] == {"circuits": 48, "shots": 480, "jobs": 6}
     with pytest.raises(TypeError):
         json.dumps(history)  # as_dict is what makes it so
+
+
+def test_first_step_numbers_the_steps_that_sampling_sees():
+    class Steps(torch.nn.Linear):
+        seen: list[int]
+
+        def forward(self, x):
+            self.seen.append(current_scope().step)
+            return super().forward(x)
+
+    model = Steps(2, 2)
+    model.seen = []
+    x, y = torch.eye(2), torch.tensor([0, 1])
+    fit(model, (x, y), epochs=2, first_step=7, progress=False, restore_best=False)
+    assert model.seen == [7, 8]

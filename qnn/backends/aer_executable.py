@@ -77,6 +77,10 @@ class AerExecutable(Executable):
         self.record(n_rows, shots)
         return result
 
+    def circuits_per_row(self, shots: int | None) -> int:
+        """One per measurement setting, sampled or exact."""
+        return max(1, len(self.plan.settings))
+
     def describe(self) -> dict[str, Any]:
         """Depth and two-qubit gates after transpiling, the layout, and how the circuit is simulated."""
         return super().describe() | self._facts

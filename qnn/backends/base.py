@@ -127,9 +127,15 @@ class Executable(ABC):
             "two_qubit_gates": self.circuit.n_two_qubit_gates(),
         }
 
+    def circuits_per_row(self, shots: int | None) -> int:
+        """Circuits executed for one row: one per measurement setting when sampling, one when amplitudes are at hand."""
+        return max(1, len(self.plan.settings)) if shots else 1
+
     def record(self, n_rows: int, shots: int | None) -> None:
         """Count one call with `n_rows` rows in the open meters."""
-        circuits = n_rows * len(self.plan.settings) if shots else n_rows
+        if not n_rows:
+            return
+        circuits = n_rows * self.circuits_per_row(shots)
         _meter.record(circuits=circuits, shots=circuits * (shots or 0), jobs=1)
 
     def _no_vjp(self) -> str:
@@ -155,8 +161,8 @@ class Backend(ABC):
         """Prepare `circuit`; cheap to call again with an equal circuit."""
 
     def specification(self) -> dict[str, Any] | None:
-        """Plain data from which `registry.resolve` makes an equal backend; None when it holds live objects."""
-        return {"name": self.name}
+        """Plain data from which `registry.resolve` makes an equal backend; None when there is no such data."""
+        return None
 
     def __repr__(self) -> str:
         """The name."""

@@ -61,8 +61,10 @@ class PennyLane(CompilingBackend):
         return Capabilities(keyed=False, max_wires=self._n_wires)
 
     def specification(self) -> dict[str, Any] | None:
-        """Name and options; None when an option is a live object."""
-        if not all(isinstance(value, str | int | float | bool | None) for value in self.device_options.values()):
+        """Name and options; None when an option is a live object, or a seed, which one device alone must draw from."""
+        if "seed" in self.device_options or not all(
+            isinstance(value, str | int | float | bool | None) for value in self.device_options.values()
+        ):
             return None
         return {"name": self.name} | self.device_options
 

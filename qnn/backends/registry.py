@@ -72,12 +72,36 @@ def resolve(backend: str | Backend, **options: Any) -> Backend:
     cls = _load(family)
     _check_options(backend, cls, options)
     arguments = {"device": device, **options} if device else options
-    if not all(isinstance(value, _PLAIN) for value in arguments.values()):
-        return cls(**arguments)
+    if "seed" in options or not all(isinstance(value, _PLAIN) for value in arguments.values()):
+        return cls(**arguments)  # a seeded device draws from a state of its own, which is not to be shared
     key = (family, *sorted((name, type(value).__name__, value) for name, value in arguments.items()))
     if key not in _shared:
         _shared[key] = cls(**arguments)
     return _shared[key]
+
+
+def variant(present: Backend, backend: str | Backend | None, options: Mapping[str, Any]) -> tuple[Backend, bool]:
+    """Another backend, or the present one with some options changed.
+
+    Args:
+        present: where things run now.
+        backend: name or object; None, or the name of the present one, means that one.
+        options: replace those of the present backend, or go to the new one.
+
+    Returns:
+        The backend, and whether it is the present kind.
+    """
+    if backend is not None and backend != present.name:
+        return resolve(backend, **options), False
+    if not options:
+        return present, True
+    specification = present.specification()
+    if specification is None:
+        raise ArgumentError(
+            f"`{next(iter(options))}` must be set on a backend made of plain options; got {present!r}, which holds live "
+            "objects. Build a backend object with all its options, and pass that."
+        )
+    return from_specification({**specification, **options}), True
 
 
 def from_specification(specification: Mapping[str, Any]) -> Backend:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executable
 from qnn.backends.estimation import estimate, like
+from qnn.backends.operands import check_operands
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Expectation
 from qnn.simulation import torch_engine
@@ -25,6 +27,10 @@ class Statevector(Backend):
     def capabilities(self) -> Capabilities:
         """Exact, shots, adjoint gradients, and torch's own autograd."""
         return Capabilities(vjp=True, differentiable=True, max_wires=30)
+
+    def specification(self) -> dict[str, Any]:
+        """The name: there are no options."""
+        return {"name": self.name}
 
     def compile(self, circuit: Circuit) -> StatevectorExecutable:
         """Translate the circuit into Pauli rotations.
@@ -58,6 +64,7 @@ class StatevectorExecutable(Executable):
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row; see `Executable.run`."""
+        check_operands(self.circuit, angles, shots, keys)
         self.record(angles.n_rows, shots)
         if shots is None:
             return Estimate(self.differentiable(angles) if angles.rows.is_cuda else self._forward(angles, False)[0])

@@ -53,6 +53,7 @@ def qnode(circuit: Circuit, angle_map: AngleMap, device: str) -> qml.QNode:
 
     def function(inputs: torch.Tensor | None = None, **weights: torch.Tensor) -> Any:
         row = torch.zeros(0, dtype=torch.float64) if inputs is None else torch.as_tensor(inputs)
+        row = row if row.is_floating_point() else row.double()
         shared, rows = angle_map.sources(row[None], {k: torch.as_tensor(v) for k, v in weights.items()})
         blocks = {"shared": (shared, angle_map.shared_index), "rows": (rows[0], angle_map.rows_index)}
 

@@ -73,7 +73,7 @@ class _Campaign:
         ready = deque(run for cell in self._longest_first() for run in self._next_runs(cell))
         with tqdm(total=self._total(), initial=self._done(), unit="run", disable=not progress, desc="compare") as bar:
             if ready:
-                with workers(min(jobs, len(ready))) as submit:
+                with workers(min(jobs, self._total() - self._done())) as submit:
                     self._work_off(ready, submit, jobs, bar)
         self._sort_files()
 

@@ -83,8 +83,8 @@ class Differentiator(ABC):
         """Gradients of Σ cotangent·values, in the blocks of `angles`."""
 
     @abstractmethod
-    def circuits_per_row(self) -> int:
-        """Circuits executed per row in a forward and backward pass with all gradients."""
+    def circuits_per_row(self, need_shared: bool, need_rows: bool) -> int:
+        """Circuits executed per row in a forward and backward pass with gradients of the given blocks."""
 
 
 class AdjointDifferentiator(Differentiator):
@@ -106,9 +106,9 @@ class AdjointDifferentiator(Differentiator):
         """The backend's own vector-Jacobian product."""
         return self.executable.pullback(angles, residuals, cotangent, need_shared=need_shared, need_rows=need_rows)
 
-    def circuits_per_row(self) -> int:
-        """One: the reverse sweep is not a circuit execution."""
-        return 1
+    def circuits_per_row(self, need_shared: bool, need_rows: bool) -> int:
+        """Those of a run: the reverse sweep is not a circuit execution."""
+        return self.executable.circuits_per_row(self.shots)
 
 
 class StencilDifferentiator(Differentiator):
@@ -130,16 +130,14 @@ class StencilDifferentiator(Differentiator):
         self, angles: Angles, keys: torch.Tensor | None, need_shared: bool, need_rows: bool
     ) -> tuple[Estimate, torch.Tensor]:
         """Values, and the Jacobian from the shifted rows of the same call."""
-        n_rows, n_shared = angles.n_rows, self.circuit.n_shared
-        wanted = [*range(n_shared if need_shared else 0)]
-        wanted += range(n_shared, n_shared + self.circuit.n_rows) if need_rows else ()
-        stencil = self._stencil(wanted, keys)
+        n_rows = angles.n_rows
+        stencil = self._stencil(self._wanted(need_shared, need_rows), keys)
         dense = angles.dense().double()
         offsets = torch.from_numpy(stencil.offsets).to(dense.device)
         shifted = (dense[None] + offsets[:, None]).reshape(-1, dense.shape[1])
         rows = torch.cat([dense, shifted])
         estimate = self.executable.run(
-            _as_rows(Angles(rows.new_zeros(0), rows)), shots=self.shots, keys=_shifted_keys(keys, stencil.numbers)
+            Angles(rows.new_zeros(0), rows), shots=self.shots, keys=_shifted_keys(keys, stencil.numbers)
         )
         values = estimate.values.reshape(len(offsets) + 1, n_rows, self.circuit.n_outputs)
         weights = torch.from_numpy(stencil.weights).to(values)
@@ -154,11 +152,16 @@ class StencilDifferentiator(Differentiator):
         n_shared = self.circuit.n_shared
         return Angles(gradient[:, :n_shared].sum(dim=0), gradient[:, n_shared:].contiguous())
 
-    def circuits_per_row(self) -> int:
-        """One, and one for each shifted evaluation, times the measurement settings when sampling."""
-        every = list(range(self.circuit.n_shared + self.circuit.n_rows))
-        settings = len(self.executable.plan.settings) if self.shots else 1
-        return (1 + len(self._stencil(every, None).offsets)) * settings
+    def circuits_per_row(self, need_shared: bool, need_rows: bool) -> int:
+        """Those of a run, for the row itself and for each shifted evaluation."""
+        shifts = len(self._stencil(self._wanted(need_shared, need_rows), None).offsets)
+        return (1 + shifts) * self.executable.circuits_per_row(self.shots)
+
+    def _wanted(self, need_shared: bool, need_rows: bool) -> list[int]:
+        """Columns of the dense angles whose derivative is needed."""
+        n_shared = self.circuit.n_shared
+        wanted = [*range(n_shared if need_shared else 0)]
+        return [*wanted, *range(n_shared, n_shared + self.circuit.n_rows)] if need_rows else wanted
 
     def _stencil(self, wanted: list[int], keys: torch.Tensor | None) -> stencils.Stencil:
         circuit = self.executable.circuit
@@ -167,7 +170,8 @@ class StencilDifferentiator(Differentiator):
         if self.method == "finite-difference":
             return stencils.central_difference(circuit, wanted, stencils.difference_step(self.shots))
         key = np.zeros(5, dtype=np.int64) if keys is None or not len(keys) else keys[0].cpu().numpy()
-        return stencils.spsa(circuit, wanted, key)
+        step = stencils.SPSA_STEP if self.shots is None else stencils.difference_step(self.shots)
+        return stencils.spsa(circuit, wanted, key, step)
 
 
 def differentiator(circuit: Circuit, backend: Backend, method: str, shots: int | None) -> Differentiator:

@@ -24,10 +24,9 @@ from qnn.circuits.gates import gate_named
 
 DIFFERENCE_STEP = 1e-4  # radians; in float64 truncation (h²/6) and rounding (ε/h) are both near 1e-9 or below
 SPSA_STEP = 0.01 * pi
-SPSA_DIRECTIONS = 1
 _ILL_CONDITIONED = 1e3
 _MAX_TERMS = 64  # evaluations of one angle's rule
-_SPSA_STREAM = 255  # apart from the streams of measurement settings
+_SPSA_STREAM = 2**32  # apart from the streams of measurement settings
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,6 @@ def spsa(
     wanted: Sequence[int],
     key: np.ndarray,
     step: float = SPSA_STEP,
-    directions: int = SPSA_DIRECTIONS,
 ) -> Stencil:
     """Simultaneous perturbation: all angles at once in random directions ±h, two evaluations a direction.
 
@@ -115,19 +113,15 @@ def spsa(
         wanted: columns whose derivative is needed.
         key: shape (5,), the sampling key the directions are drawn with.
         step: h in radians.
-        directions: number of random directions to average.
 
     References:
         Spall, IEEE Trans. Automatic Control 37, 332 (1992), eq. (2.1).
     """
     columns = np.asarray(wanted, dtype=np.int64)
-    signs = _seeding.generator(key, _SPSA_STREAM).choice([-1.0, 1.0], size=(directions, len(columns)))
-    offsets = np.zeros((2 * directions, circuit.n_rows))
-    offsets[0::2, columns] = step * signs
-    offsets[1::2, columns] = -step * signs
-    weights = np.zeros_like(offsets)
-    weights[:, columns] = np.sign(offsets[:, columns]) / (2 * step * directions)
-    return Stencil(offsets, weights, 1 + np.arange(len(offsets)))
+    signs = _seeding.generator(key, _SPSA_STREAM).choice([-1.0, 1.0], size=len(columns))
+    offsets = np.zeros((2, circuit.n_rows))
+    offsets[:, columns] = step * np.array([signs, -signs])
+    return Stencil(offsets, offsets / (2 * step**2), 1 + np.arange(len(offsets)))
 
 
 def _one_at_a_time(rows: list[tuple[int, float, float]], n_angles: int) -> Stencil:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from qnn.errors import unknown_name
+from qnn.errors import ArgumentError, unknown_name
 
 ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "elu": torch.nn.ELU,
@@ -31,6 +31,8 @@ class InputLayer(torch.nn.Module):
     def __init__(self, n_inputs: int, n_outputs: int, *, scale: float = torch.pi) -> None:
         super().__init__()
         self.linear = torch.nn.Linear(n_inputs, n_outputs)
+        if not 0 < scale < float("inf"):
+            raise ArgumentError(f"`scale` must be a positive number of radians; got {scale!r}. Use torch.pi.")
         self.scale = float(scale)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:  # (..., D) -> (..., n_outputs)

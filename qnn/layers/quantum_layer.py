@@ -382,29 +382,35 @@ class QuantumLayer(torch.nn.Module):
         """Run elsewhere inside the block only.
 
         Args:
-            backend: name or `Backend`; None stays on the present one.
+            backend: name or `Backend`; None, or the name of the present one, stays there.
             shots: shots per circuit; by default those of the layer on the same backend, exact on another.
             gradient: gradient method; by default that of the layer on the same backend, "auto" on another.
-            **backend_options: options of the backend.
+            **backend_options: options of the backend; on the same backend those not named stay as they are.
         """
         before = self._placement, self._plan
-        same = backend is None and not backend_options
+        target, same = registry.variant(self.backend, backend, backend_options)
         if shots is _UNCHANGED:
             shots = self.shots if same else None
         if gradient is _UNCHANGED:
             gradient = self._placement.gradient if same else "auto"
         try:
-            target = self.backend if backend is None and same else (backend or self.backend.name)
-            yield self.to_backend(target, shots=shots, gradient=gradient, **backend_options)
+            yield self.to_backend(target, shots=shots, gradient=gradient)
         finally:
             self._placement, self._plan = before
 
-    def explain(self, batch_size: int = 1) -> Explanation:
-        """What one training step with `batch_size` rows will do, printable."""
+    def explain(self, batch_size: int = 1, *, input_gradients: bool = True) -> Explanation:
+        """What one training step with `batch_size` rows will do, printable.
+
+        Args:
+            batch_size: rows of the step, leading dimensions multiplied.
+            input_gradients: whether the inputs need gradients too, as they do behind a trained layer.
+        """
+        check_count("batch_size", batch_size)
         method, why = self._placement.method()
         compiled = self.plan.differentiator
         facts = {k: v for k, v in compiled.executable.describe().items() if v is not None}
-        circuits = compiled.circuits_per_row() * batch_size
+        trained = any(weight.requires_grad for weight in self.parameters())
+        circuits = compiled.circuits_per_row(trained, input_gradients) * batch_size
         return Explanation(
             backend=self.backend.name,
             gradient=method,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, ShapeError
 from qnn.layers import HiddenLayer, InputLayer, OutputLayer, QuantumLayer
+from qnn.layers.checks import checked_seed
 from qnn.training import History, fit
 
 
@@ -59,6 +60,7 @@ class QuantumNeuralNetwork(torch.nn.Module):
             _check_positive(name, value)
         for width in widths:
             _check_positive("n_hidden", width)
+        seed = checked_seed(seed)
         self.n_inputs, self.n_outputs = n_inputs, n_outputs
         self.history: History | None = None
         self._classifies = n_outputs > 1
@@ -83,7 +85,16 @@ class QuantumNeuralNetwork(torch.nn.Module):
         return [module for module in self.network if isinstance(module, QuantumLayer)]
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:  # (..., D) -> (..., C)
-        """Logits, or predictions in a regression."""
+        """Logits, or predictions in a regression.
+
+        Raises:
+            ShapeError: the last dimension is not D.
+        """
+        if inputs.ndim == 0 or inputs.shape[-1] != self.n_inputs:
+            raise ShapeError(
+                f"`inputs` must end in {self.n_inputs} features to match this network; got shape {tuple(inputs.shape)}. "
+                "Give it the features that it was built for."
+            )
         return self.network(inputs)
 
     def to_backend(self, backend: Any, **options: Any) -> QuantumNeuralNetwork:
@@ -110,7 +121,7 @@ class QuantumNeuralNetwork(torch.nn.Module):
         if "loss" not in options and "config" not in options:
             options["loss"] = "mse" if targets.is_floating_point() else "cross_entropy"
         self.history = fit(self, (inputs, targets), **options)
-        self._classifies = not targets.is_floating_point()
+        self._classifies = options.get("loss", getattr(options.get("config"), "loss", None)) == "cross_entropy"
         return self
 
     def predict(self, x: Any) -> Any:
@@ -141,5 +152,4 @@ def _check_positive(name: str, value: Any) -> None:
 def _tensor(values: Any) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         return values
-    array = np.asarray(values)
-    return torch.as_tensor(array.astype(np.float32) if array.dtype == np.float64 else array)
+    return torch.as_tensor(np.asarray(values))

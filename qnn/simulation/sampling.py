@@ -19,6 +19,7 @@ def sample_counts(probabilities: np.ndarray, shots: int, keys: np.ndarray, strea
     Returns:
         Shape (N, K), int64, rows summing to `shots`.
     """
+    assert len(keys) == len(probabilities), "one key per row"
     p = np.clip(np.asarray(probabilities, dtype=np.float64), 0.0, None)
     p /= p.sum(axis=1, keepdims=True)
     counts = np.empty(p.shape, dtype=np.int64)

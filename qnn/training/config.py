@@ -32,6 +32,8 @@ class FitConfig:
         loss: "cross_entropy" (class labels) or "mse" (regression).
         seed: fixes the order of the rows and whatever the model draws from torch's generators
             while it trains. Initial weights are the model's own matter.
+        first_step: number of the first optimisation step. Sampled circuits draw by the number of the step, so a second
+            `fit` of the same model that is to see fresh noise starts at ``history.steps`` of the first.
         restore_best: at the end, bring back the weights of the epoch with the lowest validation loss.
             Without a validation part the training loss decides, which costs one evaluation of the
             training part per epoch.
@@ -57,6 +59,7 @@ class FitConfig:
     weight_decay: float = 0.0
     loss: str = "cross_entropy"
     seed: int = 0
+    first_step: int = 0
     restore_best: bool = True
     progress: bool = True
     device: str | None = None
@@ -66,6 +69,7 @@ class FitConfig:
         if self.batch_size is not None:
             self._check_integer("batch_size", 1, "Use batch_size=None for all rows at once.")
         self._check_integer("seed", 0, "Use seed=0.")
+        self._check_integer("first_step", 0, "Use first_step=0.")
         self._check_number("learning_rate", above=0.0, advice="Try learning_rate=0.01.")
         self._check_number("momentum", least=0.0, below=1.0, advice="Try momentum=0.9, or 0 for none.")
         self._check_number("weight_decay", least=0.0, advice="Use weight_decay=0 for none.")

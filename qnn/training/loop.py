@@ -95,7 +95,7 @@ def _step(state: FitState, rows: torch.Tensor) -> None:
     loss = LOSSES[state.config.loss]
     x, y = state.train.select(rows, reference_tensor(state.model))
     state.optimizer.zero_grad()
-    with step_scope(state.step, rows):
+    with step_scope(state.config.first_step + state.step, rows):
         outputs = state.model(x)
         if state.step == 0:
             _check_outputs(state, outputs, len(rows))
