@@ -30,8 +30,10 @@ def check_operands(circuit: Circuit, angles: Angles, shots: int | None, keys: to
         )
     for name, block in (("shared", angles.shared), ("rows", angles.rows)):
         _check_finite(name, block)
-    if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1):
-        raise ArgumentError(f"`shots` must be a positive integer or None; got {shots!r}. None means exact.")
+    if shots is not None and (
+        isinstance(shots, bool) or not isinstance(shots, int | np.integer) or not 0 < shots < 2**31
+    ):
+        raise ArgumentError(f"`shots` must be a positive integer below 2^31, or None; got {shots!r}. None means exact.")
     if keys is not None and keys.shape != (angles.n_rows, 5):
         raise ShapeError(
             f"`keys` must have shape ({angles.n_rows}, 5), one key per row of angles; got {tuple(keys.shape)}. "

@@ -98,8 +98,8 @@ def variant(present: Backend, backend: str | Backend | None, options: Mapping[st
     specification = present.specification()
     if specification is None:
         raise ArgumentError(
-            f"`{next(iter(options))}` must be set on a backend made of plain options; got {present!r}, which holds live "
-            "objects. Build a backend object with all its options, and pass that."
+            f"`{next(iter(options))}` must be set on a backend of plain options; got {present!r}, which has others. "
+            "Build a backend object with all its options, and pass that."
         )
     return from_specification({**specification, **options}), True
 

@@ -123,6 +123,8 @@ def _run(arguments: argparse.Namespace) -> None:
         )
     wires = program.measured_wires or tuple(range(program.n_qubits))
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
+    if not 0 <= seed < 2**63:
+        raise ArgumentError(f"`--seed` must be from 0 to 2^63 - 1; got {seed}. Use --seed 0.")
     counts, is_keyed = _count(program, values, wires, arguments, seed)
     if not is_keyed:
         print(f'qnn: backend "{arguments.backend}" does not honour seeds: another run differs.', file=sys.stderr)

@@ -92,8 +92,8 @@ class QuantumNeuralNetwork(torch.nn.Module):
         """
         if inputs.ndim == 0 or inputs.shape[-1] != self.n_inputs:
             raise ShapeError(
-                f"`inputs` must end in {self.n_inputs} features to match this network; got shape {tuple(inputs.shape)}. "
-                "Give it the features that it was built for."
+                f"`inputs` must end in {self.n_inputs} features to match this network; got shape "
+                f"{tuple(inputs.shape)}. Give it the features that it was built for."
             )
         return self.network(inputs)
 

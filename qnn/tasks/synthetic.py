@@ -22,7 +22,7 @@ PARITY_NOISE = 0.3  # standard deviation added to every coordinate; a sign flips
 
 
 def load_moons() -> RawData:
-    """Two interleaved half circles in the plane: not linearly separable, linear models reach about 87 %."""
+    """Two interleaved half circles in the plane: not linearly separable."""
     x, y = datasets.make_moons(MOONS_ROWS, noise=MOONS_NOISE, random_state=DATA_SEED)
     source = f"make_moons of scikit-learn ({MOONS_ROWS} rows, noise {MOONS_NOISE})"
     return RawData(x, y.astype(np.int64), ("upper moon", "lower moon"), source)

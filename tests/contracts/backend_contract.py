@@ -194,7 +194,7 @@ class BackendContract:
         executable = backend.compile(SAMPLED)
         with _meter.measure() as exact:
             executable.run(equal_rows(6))
-        assert exact == _meter.Usage(circuits=6, shots=0, jobs=1)
+        assert exact == _meter.Usage(circuits=6 * executable.circuits_per_row(None), shots=0, jobs=1)
         with _meter.measure() as sampled:
             executable.run(equal_rows(6), shots=10, keys=keys(6))
         circuits = 6 * len(executable.plan.settings)
