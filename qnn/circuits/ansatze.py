@@ -104,5 +104,24 @@ def ansatz_named(ansatz: str | Callable[[Any, Any], Any] | Ansatz) -> Ansatz:
         )
     shape = getattr(ansatz, "shape", None)
     if callable(shape):
-        return Ansatz(ansatz, lambda n_layers, n: tuple(shape(n_layers=n_layers, n_wires=n)))
+        return Ansatz(ansatz, lambda n_layers, n: _template_shape(ansatz, n_layers, n))
     return Ansatz(ansatz, lambda n_layers, n: (n_layers, n))
+
+
+def _template_shape(template: Any, n_layers: int, n: int) -> tuple[int, ...]:
+    """The shape of the weights of a PennyLane template that takes one tensor."""
+    try:
+        shape = tuple(template.shape(n_layers=n_layers, n_wires=n))
+    except TypeError as error:
+        raise _no_single_shape(template) from error
+    if not all(isinstance(size, int) for size in shape):
+        raise _no_single_shape(template)
+    return shape
+
+
+def _no_single_shape(template: Any) -> ArgumentError:
+    name = getattr(template, "__name__", repr(template))
+    return ArgumentError(
+        f"`ansatz` must have one tensor of weights, of a shape that follows from layers and wires; got {name}. "
+        "Use QuantumLayer.from_pennylane with `weight_shapes`, or an Ansatz(function, shape)."
+    )

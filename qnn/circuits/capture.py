@@ -86,6 +86,11 @@ def capture(
 def _caller(function: Callable, n_inputs: int, weight_shapes: Mapping[str, tuple[int, ...]]) -> Callable:
     """`function` as a callable of (inputs, *weights), with its arguments checked by name."""
     target = function.func if isinstance(function, qml.QNode) else function
+    if not callable(target):
+        raise ArgumentError(
+            f"`function` must be a PennyLane quantum function or QNode; got {target!r}. "
+            "Pass the function, not its result."
+        )
     names = (["inputs"] if n_inputs else []) + list(weight_shapes)
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
@@ -209,7 +214,8 @@ def _explained(error: Exception, function: Callable) -> Exception:
         return CaptureError(
             f"The circuit must not depend on the values of inputs or weights; got {line}, which needs one "
             "(float(), int(), if, a NumPy function, or a template that checks values). "
-            "Use torch operations on the tensors, for example torch.sin(inputs[0])."
+            "Use torch operations on the tensors, for example torch.sin(inputs[0]); amplitude and basis embeddings of "
+            'inputs are not in this version, but for encoding="basis".'
         )
     return CaptureError(f"The quantum function failed while it was traced, at {line}: {text}. Correct the function.")
 

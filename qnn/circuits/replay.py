@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pennylane as qml
@@ -48,13 +48,15 @@ def observable(pauli_sum: PauliSum) -> Operator:
     return words[0] if len(words) == 1 else qml.sum(*words)
 
 
-def qnode(circuit: Circuit, angle_map: AngleMap, device: str) -> qml.QNode:
-    """A QNode ``f(inputs, **weights)`` for one row that measures what `circuit` measures."""
+def qnode(circuit: Circuit, angle_map: AngleMap, device: str, defaults: Mapping[str, torch.Tensor]) -> qml.QNode:
+    """A QNode ``f(inputs, **weights)`` for one row; weights left out are `defaults`."""
 
     def function(inputs: torch.Tensor | None = None, **weights: torch.Tensor) -> Any:
         row = torch.zeros(0, dtype=torch.float64) if inputs is None else torch.as_tensor(inputs)
         row = row if row.is_floating_point() else row.double()
-        shared, rows = angle_map.sources(row[None], {k: torch.as_tensor(v) for k, v in weights.items()})
+        shared, rows = angle_map.sources(
+            row[None], {name: torch.as_tensor(value) for name, value in {**defaults, **weights}.items()}
+        )
         blocks = {"shared": (shared, angle_map.shared_index), "rows": (rows[0], angle_map.rows_index)}
 
         def angle(slot: Slot) -> torch.Tensor:

@@ -154,7 +154,8 @@ class StencilDifferentiator(Differentiator):
 
     def circuits_per_row(self, need_shared: bool, need_rows: bool) -> int:
         """Those of a run, for the row itself and for each shifted evaluation."""
-        shifts = len(self._stencil(self._wanted(need_shared, need_rows), None).offsets)
+        wanted = self._wanted(need_shared, need_rows)
+        shifts = len(self._stencil(wanted, None).offsets) if wanted else 0
         return (1 + shifts) * self.executable.circuits_per_row(self.shots)
 
     def _wanted(self, need_shared: bool, need_rows: bool) -> list[int]:

@@ -68,7 +68,8 @@ def warn_if_inert(captured: Captured) -> None:
         shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
         warnings.warn(
             f"{len(names)} parameter(s) of this circuit cannot change any output: {shown}. "
-            "RX on H|0> is only a global phase, for example; encode on |0>, or measure other wires or bases.",
+            "RX on H|0> is only a global phase, for example, and RZ just before measuring Z changes nothing; "
+            "encode on |0>, or measure other wires or bases.",
             InertParameterWarning,
             stacklevel=4,
         )

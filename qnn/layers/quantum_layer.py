@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,8 +57,9 @@ class QuantumLayer(torch.nn.Module):
         backend: name or `Backend`: "statevector", "aer", "pennylane:<device>".
         gradient: "auto", "adjoint", "backprop", "parameter-shift", "finite-difference" or "spsa".
         shots: shots per executed circuit; None is exact.
-        seed: root of the sampling and of the initial weights; None draws it from torch's default generator.
-        dtype: of the weights; None is torch's default dtype.
+        seed: root of the initial weights and of the sampling (on backends that sample by keys; `explain` says whether);
+            None draws it from torch's default generator.
+        dtype: of the weights; None is torch's default dtype. Circuits run in the dtype of the inputs.
         init: initialiser of the weights: "uniform" in [0, 2π), "normal", "small", "zeros", or a callable.
         **backend_options: options of the backend, such as ``noise="fake_manila"`` for "aer".
 
@@ -336,7 +338,7 @@ class QuantumLayer(torch.nn.Module):
         if not dtype.is_floating_point:
             dtype = torch.get_default_dtype() if weight is None else weight.dtype
         compute = torch.float64 if dtype == torch.float64 else torch.float32
-        return inputs.reshape(leading.numel(), inputs.shape[-1]).to(compute), leading, dtype
+        return inputs.reshape(math.prod(leading), inputs.shape[-1]).to(compute), leading, dtype
 
     def _sources(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         weights = {name: getattr(self, name) for name, _ in self.angle_map.weight_shapes}
@@ -360,7 +362,7 @@ class QuantumLayer(torch.nn.Module):
         Args:
             backend: name or `Backend`.
             shots: shots per circuit there; None is exact.
-            gradient: gradient method there.
+            gradient: gradient method there; "auto" by default, whatever was asked for at the place before.
             **backend_options: options of the backend, such as ``noise="fake_manila"`` for "aer".
 
         Returns:
@@ -427,14 +429,24 @@ class QuantumLayer(torch.nn.Module):
             n_outputs=self.n_outputs,
             depth=int(facts.pop("depth")),
             two_qubit_gates=int(facts.pop("two_qubit_gates")),
-            details=tuple((k.replace("_", " "), str(v)) for k, v in facts.items()),
+            details=tuple((k.replace("_", " "), str(v)) for k, v in facts.items()) + self._repeatability(),
         )
 
+    def _repeatability(self) -> tuple[tuple[str, str], ...]:
+        if self.shots is None:
+            return ()
+        keyed = self.backend.capabilities.keyed
+        return (("shots repeat", "yes, by the seed" if keyed else "no, this backend draws by a state of its own"),)
+
     def qnode(self, device: str = "default.qubit") -> Any:
-        """An equivalent PennyLane QNode ``f(inputs, **weights)`` for one row, on a PennyLane device."""
+        """An equivalent PennyLane QNode ``f(inputs, **weights)`` for one row, on a PennyLane device.
+
+        Weights are given by keyword; those left out are the layer's.
+        """
         from qnn.circuits.replay import qnode
 
-        return qnode(self.circuit, self.angle_map, device)
+        defaults = {name: getattr(self, name) for name, _ in self.angle_map.weight_shapes}
+        return qnode(self.circuit, self.angle_map, device, defaults)
 
     def draw(self, **options: Any) -> Any:
         """The circuit as a matplotlib figure, angles labelled by the inputs and weights that they come from.

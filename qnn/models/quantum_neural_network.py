@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qnn.errors import ArgumentError, ShapeError
+from qnn.errors import ArgumentError, DtypeError, ShapeError
 from qnn.layers import HiddenLayer, InputLayer, OutputLayer, QuantumLayer
 from qnn.layers.checks import checked_seed
 from qnn.training import History, fit
@@ -152,4 +152,10 @@ def _check_positive(name: str, value: Any) -> None:
 def _tensor(values: Any) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         return values
-    return torch.as_tensor(np.asarray(values))
+    array = np.asarray(values)
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+        raise DtypeError(
+            f"`x` and `y` must be numbers; got an array of dtype {array.dtype}. "
+            "Number class labels from 0, for example with numpy.unique(y, return_inverse=True)."
+        )
+    return torch.as_tensor(array)
