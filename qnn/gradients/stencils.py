@@ -119,8 +119,8 @@ def spsa(
     """
     columns = np.asarray(wanted, dtype=np.int64)
     signs = _seeding.generator(key, _SPSA_STREAM).choice([-1.0, 1.0], size=len(columns))
-    offsets = np.zeros((2, circuit.n_rows))
-    offsets[:, columns] = step * np.array([signs, -signs])
+    offsets = np.zeros((2 if wanted else 0, circuit.n_rows))
+    offsets[:, columns] = step * np.array([signs, -signs])[: len(offsets)]
     return Stencil(offsets, offsets / (2 * step**2), 1 + np.arange(len(offsets)))
 
 
