@@ -411,3 +411,5 @@ def test_wrong_arguments_are_named() -> None:
         capture(row_style, n_inputs=2, weight_shapes={"v": (2,)})
     with pytest.raises(ArgumentError, match=r"`n_qubits` must cover every wire in use; got 1, and .* uses wire 1"):
         capture(row_style, n_inputs=2, weight_shapes={"w": (2,)}, n_wires=1)
+    with pytest.raises(ArgumentError, match=r"`function` must be a PennyLane quantum function or QNode; got 3"):
+        capture(3, n_inputs=2, weight_shapes={})  # type: ignore[arg-type]

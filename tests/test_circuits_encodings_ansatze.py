@@ -120,6 +120,12 @@ def test_misspelt_names_get_a_suggestion() -> None:
         ansatz_named(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("template", [qml.RandomLayers, qml.SimplifiedTwoDesign])
+def test_templates_without_one_shape_are_refused_by_name(template) -> None:
+    with pytest.raises(ArgumentError, match=rf"`ansatz` must have one tensor of weights.* got {template.__name__}"):
+        QuantumLayer(4, 1, ansatz=template)
+
+
 def test_the_default_layer_is_not_the_h_rx_trap() -> None:
     """Encoding as H then RX leaves |+>, whatever x: every output is constant. Ours is not."""
 

@@ -97,6 +97,17 @@ def test_the_explanation_is_what_the_meter_counts(gradient: str, shots: int | No
     assert plan.shots_per_step == plan.circuits_per_step * (shots or 0)
 
 
+@pytest.mark.parametrize("gradient", ["parameter-shift", "spsa", "adjoint"])
+def test_the_explanation_counts_only_the_gradients_that_are_needed(gradient: str) -> None:
+    layer = QuantumLayer(2, 2, seed=0, dtype=F64, observables=WORDS, gradient=gradient)
+    for weights, inputs in ((True, True), (True, False), (False, True), (False, False)):
+        layer.weights.requires_grad_(weights)
+        plan = layer.explain(batch_size=3, input_gradients=inputs)
+        with _meter.measure() as usage:
+            layer(ROWS.clone().requires_grad_(inputs))
+        assert usage.circuits == plan.circuits_per_step
+
+
 def test_the_explanation_prints_and_knows_the_circuit(layer) -> None:
     plan = layer.explain(batch_size=1000)
     assert (plan.n_qubits, plan.n_inputs, plan.n_weights, plan.n_outputs) == (2, 2, 4, 3)

@@ -35,7 +35,7 @@ def test_variance_is_binomial_and_the_mean_is_right() -> None:
     variance = (1 - exact**2) / shots
     assert bool((variance > 1e-4).all())
     assert bool(((values.mean(dim=0) - exact).abs() < 5 * (variance / n).sqrt()).all())
-    # Kurtosis of a mean of ±1 outcomes: 3 - (2 - 4 p q... ) / shots < 3 but for 1/(p q shots); bounded by this:
+    # Var(s²) = (kurtosis - 1) σ⁴ / n, and the kurtosis of a binomial is 3 + (1 - 6pq)/(shots·pq).
     p = (1 + exact) / 2
     kurtosis = 3 + (1 - 6 * p * (1 - p)) / (shots * p * (1 - p))
     sigma = variance * ((kurtosis - 1) / n).sqrt()

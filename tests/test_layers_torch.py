@@ -92,6 +92,30 @@ def test_weights_are_named_by_key() -> None:
     assert [n for n, _ in QuantumLayer(2, 1, seed=0).named_parameters()] == ["weights"]
 
 
+def test_a_compiled_layer_can_move() -> None:
+    torch._dynamo.reset()
+    layer = QuantumLayer(2, 1, seed=0)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    inputs = torch.rand(3, 2, generator=torch.Generator().manual_seed(0))
+    exact = compiled(inputs)
+    layer.to_backend("statevector", shots=7)
+    steps = (1 - compiled(inputs)) * 7 / 2
+    torch.testing.assert_close(steps, steps.round(), atol=1e-5, rtol=0)  # shots now
+    layer.to_backend("statevector")
+    assert torch.equal(compiled(inputs), exact)
+
+
+def test_exported_programs_run(tmp_path) -> None:
+    layer = QuantumLayer(2, 1, seed=0)
+    inputs = torch.rand(3, 2, generator=torch.Generator().manual_seed(0))
+    rows = torch.export.Dim("rows", min=2)
+    program = torch.export.export(layer, (inputs,), dynamic_shapes=({0: rows},))
+    torch.export.save(program, tmp_path / "layer.pt2")
+    again = torch.export.load(tmp_path / "layer.pt2").module()
+    for x in (inputs, torch.ones(5, 2)):
+        torch.testing.assert_close(again(x), layer(x), atol=0, rtol=0)
+
+
 @pytest.mark.parametrize("shots", [None, 50])
 def test_a_chain_of_layers_trains_in_a_sequential(shots: int | None) -> None:
     torch.manual_seed(0)

@@ -282,6 +282,31 @@ class LayerContract:
         text = repr(layer)
         assert f"{layer.n_inputs} inputs -> {layer.n_outputs} outputs" in text and layer.backend.name in text
 
+    def test_gradients_of_each_row_alone(self, layer) -> None:
+        """Per-sample gradients, as private or natural-gradient training needs them."""
+        name, inputs = self.name(layer), self.inputs(3)
+        weights = {n: p.detach() for n, p in layer.named_parameters()}
+
+        def loss(w, x):
+            return torch.func.functional_call(layer, {**weights, name: w}, (x,)).sum()
+
+        found = self.run(torch.vmap(torch.func.grad(loss), in_dims=(None, 0)), weights[name], inputs)
+        assert found.shape == (3, *weights[name].shape)
+        if self.exact:
+            expected = torch.autograd.grad(layer(inputs).sum(), getattr(layer, name))[0]
+            torch.testing.assert_close(found.sum(dim=0), expected, atol=1e-5, rtol=0)
+
+    def test_checkpointing(self, layer) -> None:
+        from torch.utils.checkpoint import checkpoint
+
+        leaf = self.inputs(2).requires_grad_()
+        checkpoint(layer, leaf, use_reentrant=False).sum().backward()
+        assert leaf.grad is not None
+        if self.exact:
+            other = self.inputs(2).requires_grad_()
+            layer(other).sum().backward()
+            torch.testing.assert_close(leaf.grad, other.grad, atol=0, rtol=0)
+
 
 class CompileContract(LayerContract):
     """The layer under torch.compile: no graph breaks, the same values and gradients, for every batch size."""
