@@ -140,15 +140,14 @@ class StencilDifferentiator(Differentiator):
             Angles(rows.new_zeros(0), rows), shots=self.shots, keys=_shifted_keys(keys, stencil.numbers)
         )
         values = estimate.values.reshape(len(offsets) + 1, n_rows, self.circuit.n_outputs)
-        weights = torch.from_numpy(stencil.weights).to(values)
-        jacobian = torch.einsum("ta,tnm->nma", weights, values[1:])
+        jacobian = _combined(stencil, values[1:])
         return _first_rows(estimate, n_rows, angles.rows.dtype), jacobian.to(angles.rows.dtype)
 
     def pullback(
         self, angles: Angles, residuals: torch.Tensor, cotangent: torch.Tensor, need_shared: bool, need_rows: bool
     ) -> Angles:
         """The Jacobian contracted with the incoming gradient."""
-        gradient = torch.einsum("nm,nma->na", cotangent, residuals)
+        gradient = (cotangent[:, :, None] * residuals).sum(dim=1)
         n_shared = self.circuit.n_shared
         return Angles(gradient[:, :n_shared].sum(dim=0), gradient[:, n_shared:].contiguous())
 
@@ -180,6 +179,17 @@ def differentiator(circuit: Circuit, backend: Backend, method: str, shots: int |
     if method in ("adjoint", "backprop"):
         return AdjointDifferentiator(circuit, backend.compile(circuit), shots)
     return StencilDifferentiator(circuit, backend.compile(circuit.all_rows()), shots, method)
+
+
+def _combined(stencil: stencils.Stencil, values: torch.Tensor) -> torch.Tensor:
+    """Jacobian (N, M, A) from shifted values (T, N, M).
+
+    By the few entries of the stencil that are not zero: a matrix product of this size mostly waits for threads.
+    """
+    t, a = (torch.from_numpy(index).to(values.device) for index in stencil.weights.nonzero())
+    weights = torch.from_numpy(stencil.weights).to(values)[t, a]
+    jacobian = values.new_zeros(stencil.weights.shape[1], *values.shape[1:])
+    return jacobian.index_add_(0, a, values[t] * weights[:, None, None]).permute(1, 2, 0).contiguous()
 
 
 def _as_rows(angles: Angles) -> Angles:
