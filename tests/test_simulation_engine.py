@@ -15,6 +15,7 @@ from qnn.circuits.gates import GATES
 from qnn.circuits.observables import Expectation, PauliSum, Probabilities, pauli, z_on_every_wire
 from qnn.errors import ArgumentError
 from qnn.simulation import engine, torch_engine
+from qnn.simulation.program import states_program
 
 F64 = torch.float64
 
@@ -281,3 +282,13 @@ def test_gradients_of_a_product_of_cosines_shrink_as_two_to_the_minus_n() -> Non
         fourth = (3 / 8) ** n  # E sin^4 (E cos^4)^(n-1)
         sigma = np.sqrt((fourth - 4.0**-n) / n_draws)
         assert abs(float(found.pow(2).mean()) - 2.0**-n) < 5 * sigma
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_final_states_are_the_circuits_up_to_a_phase(seed: int) -> None:
+    circuit = random_circuit(seed, 1 + seed % 4, 15)
+    angles = random_angles(circuit, 3, seed)
+    found = engine.Engine(states_program(circuit)).states(angles.shared.numpy(), angles.rows.numpy())
+    for row, state in zip(angles.rows.numpy(), found, strict=True):
+        expected = oracles.state(circuit, angles.shared.numpy(), row)
+        assert abs(np.vdot(expected, state)) == pytest.approx(1.0, abs=1e-12)

@@ -77,6 +77,18 @@ class Engine:
         self._each(work, tiling)
         return tiling.join(values), states
 
+    def states(self, shared: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Final amplitudes (N, S), complex; of a program from `states_program` they are the circuit's."""
+        tiling, trig = self._prepare(shared, rows)
+        tiles = np.empty((tiling.n_tiles, 2, 2**self.program.n_wires, tiling.lanes), dtype=rows.dtype)
+
+        def work(tile: int) -> None:
+            kernels.evolve(tiles[tile, 0], tiles[tile, 1], *self._structure, *trig(tile))
+
+        self._each(work, tiling)
+        real, imaginary = (tiling.join(tiles[:, part]) for part in range(2))
+        return real + np.multiply(1j, imaginary, dtype=np.result_type(real, np.complex64))
+
     def backward(
         self, shared: np.ndarray, rows: np.ndarray, states: np.ndarray, cotangent: np.ndarray, wanted: np.ndarray
     ) -> np.ndarray:

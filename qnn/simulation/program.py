@@ -91,10 +91,11 @@ class Program:
 
 
 class _Emitter:
-    """Collects rotations, keeping Clifford ones in the frame."""
+    """Collects rotations, keeping Clifford ones in the frame unless they are to be executed too."""
 
-    def __init__(self, n_wires: int) -> None:
+    def __init__(self, n_wires: int, *, absorbs: bool = True) -> None:
         self.n_wires = n_wires
+        self._absorbs = absorbs
         self.frame = CliffordFrame(n_wires)
         self.rows: list[tuple[int, int, bool, int, float, float]] = []
 
@@ -110,7 +111,7 @@ class _Emitter:
 
     def fixed(self, pauli: Pauli, angle: float) -> None:
         quarters = round(angle / _QUARTER)
-        if abs(angle - quarters * _QUARTER) < 1e-12:
+        if self._absorbs and abs(angle - quarters * _QUARTER) < 1e-12:
             self.frame.absorb(pauli, quarters)
         else:
             self._emit(self.frame.image(pauli), None, 0.0, angle)
@@ -138,6 +139,15 @@ def _emitted(circuit: Circuit) -> _Emitter:
     for operation in circuit.operations:
         emitter.operation(operation)
     return emitter
+
+
+def states_program(circuit: Circuit) -> Program:
+    """The program whose final state is the circuit's, up to a global phase; it measures nothing."""
+    emitter = _Emitter(circuit.n_wires, absorbs=False)
+    for operation in circuit.operations:
+        emitter.operation(operation)
+    nothing = np.zeros(0, dtype=np.int64)
+    return Program(circuit.n_wires, emitter.rotations(), WordMeasurement(nothing, nothing, np.zeros((0, 0))))
 
 
 def words_program(circuit: Circuit) -> Program:
