@@ -338,7 +338,7 @@ REFUSED: dict[str, tuple[Callable[..., Any], type[QnnError], str]] = {
     "math.sin": (lambda x, w: qml.RX(math.sin(x[0]), 0), CaptureError, VALUES),
     "item": (lambda x, w: qml.RX(x[0].item(), 0), CaptureError, VALUES),
     "numpy": (lambda x, w: qml.RX(w.detach().numpy()[0], 0), CaptureError, VALUES),
-    "template": (lambda x, w: qml.BasisEmbedding(x, [0, 1]), CaptureError, "."),
+    "template": (lambda x, w: qml.BasisEmbedding(x, [0, 1, 2]), CaptureError, "one bit for each of its 3 wires"),
     "middle": (measured_in_the_middle, UnsupportedError, "MidMeasure.* acts in the middle .* default.qubit"),
     "channel": (lambda x, w: qml.DepolarizingChannel(0.1, 0), UnsupportedError, "DepolarizingChannel is a noise chann"),
     "label": (lambda x, w: qml.RX(x[0], "a"), CaptureError, "`wires` must be numbered .* got the label 'a'"),

@@ -24,6 +24,7 @@ from qnn.circuits.angle_map import AngleMap
 from qnn.circuits.circuit import Circuit, Operation
 from qnn.circuits.lowering import lower
 from qnn.circuits.observables import Measurement, measurement_from, measurements_from, on_all_wires
+from qnn.circuits.state_preparation import traceable
 from qnn.circuits.traced_angles import TracedAngles
 from qnn.errors import ArgumentError, CaptureError, QnnError
 
@@ -118,7 +119,7 @@ def _trace(
         return tensors
 
     shapes = [(1, n_inputs) if batched else (n_inputs,)] if n_inputs else []
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with traceable(), FakeTensorMode(allow_non_fake_inputs=True):
         fakes = [torch.empty(shape, dtype=torch.float64) for shape in (*shapes, *weight_shapes.values())]
         graph = make_fx(angles, tracing_mode="real")(*fakes)
     return recordings[-1], graph
@@ -214,8 +215,7 @@ def _explained(error: Exception, function: Callable) -> Exception:
         return CaptureError(
             f"The circuit must not depend on the values of inputs or weights; got {line}, which needs one "
             "(float(), int(), if, a NumPy function, or a template that checks values). "
-            "Use torch operations on the tensors, for example torch.sin(inputs[0]); amplitude and basis embeddings of "
-            'inputs are not in this version, but for encoding="basis".'
+            "Use torch operations on the tensors, for example torch.sin(inputs[0])."
         )
     return CaptureError(f"The quantum function failed while it was traced, at {line}: {text}. Correct the function.")
 

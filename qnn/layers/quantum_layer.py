@@ -12,15 +12,15 @@ from typing import Any
 import torch
 
 from qnn import _seeding
-from qnn.backends import registry
+from qnn.backends import read_out, registry
 from qnn.backends.base import Backend, Estimate
 from qnn.circuits.ansatze import ansatz_named
 from qnn.circuits.capture import Captured, capture
 from qnn.circuits.circuit import Circuit
-from qnn.circuits.encodings import encoding_named
+from qnn.circuits.encodings import encoding_named, n_features
 from qnn.errors import ArgumentError, DtypeError, ShapeError
 from qnn.gradients import methods, operator
-from qnn.layers import initialisers
+from qnn.layers import initialisers, sampling
 from qnn.layers.checks import check_count, check_inputs, checked_seed, warn_if_inert, weight_shape
 from qnn.layers.explanation import Explanation
 
@@ -46,14 +46,14 @@ class QuantumLayer(torch.nn.Module):
     Gradients reach inputs and weights alike, on every backend.
 
     Args:
-        n_qubits: number of wires; with the built-in encodings also the number of inputs D.
+        n_qubits: number of wires; also the number of inputs D, but for amplitude encoding.
         n_layers: layers of the ansatz.
-        encoding: "angle", "basis", or a PennyLane quantum function f(inputs, wires) of `n_qubits` inputs.
-        ansatz: "h_rx_cnot", "hardware_efficient", "strongly_entangling", or a PennyLane quantum function
-            f(weights, wires) with the layers as first dimension of `weights`.
+        encoding: "angle", "basis", "amplitude" (D = 2^n_qubits), or a PennyLane quantum function f(inputs, wires) of `n_qubits` inputs.
+        ansatz: "h_rx_cnot", "hardware_efficient", "strongly_entangling", "qcnn", "tree", or a PennyLane quantum
+            function f(weights, wires) with the layers as first dimension of `weights`.
         reupload: repeat the encoding before every layer.
         observables: "Z" (one value per wire), "probs" (2^n values), a PennyLane observable (one value), or a list
-            of observables (one value each).
+            of observables (one value each), of ``qml.var(...)`` (one value each) and ``qml.probs(wires=...)``.
         backend: name or `Backend`: "statevector", "aer", "pennylane:<device>".
         gradient: "auto", "adjoint", "backprop", "parameter-shift", "finite-difference" or "spsa".
         shots: shots per executed circuit; None is exact.
@@ -113,7 +113,11 @@ class QuantumLayer(torch.nn.Module):
 
         shape = build.shape(n_layers, n_qubits)
         captured = capture(
-            function, n_inputs=n_qubits, weight_shapes={"weights": shape}, observables=observables, n_wires=n_qubits
+            function,
+            n_inputs=n_features(encode, n_qubits),
+            weight_shapes={"weights": shape},
+            observables=observables,
+            n_wires=n_qubits,
         )
         self._setup(captured, backend, gradient, shots, seed, dtype, init, backend_options)
 
@@ -280,7 +284,7 @@ class QuantumLayer(torch.nn.Module):
         """Made whenever the placement changes, never in `forward`, which torch.compile traces."""
         placement = self._placement
         plan = operator.Plan(
-            self.circuit,
+            self.circuit.linear(),
             placement.backend,
             placement.method()[0],
             placement.shots,
@@ -307,6 +311,7 @@ class QuantumLayer(torch.nn.Module):
         with torch.autocast(rows.device.type, enabled=False):
             shared, rows = self._sources(rows)
             values = operator.execute(self.plan, shared, rows, self._keys(rows.shape[0]))
+            values = read_out.outputs(values, self.circuit.variance_columns, exact=self.shots is None)
         return values.reshape(*leading, self.n_outputs).to(dtype)
 
     def estimate(self, inputs: torch.Tensor | None = None) -> Estimate:
@@ -321,7 +326,58 @@ class QuantumLayer(torch.nn.Module):
         rows, _, _ = self._rows(inputs)
         with torch.no_grad():
             shared, rows = self._sources(rows)
-            return operator.estimate(self.plan, shared, rows, self._keys(rows.shape[0]))
+            found = operator.estimate(self.plan, shared, rows, self._keys(rows.shape[0]))
+        return read_out.estimate(found, self.plan.differentiator.executable.plan, self.circuit.variance_columns)
+
+    def sample(self, inputs: torch.Tensor | None = None, shots: int | None = None) -> torch.Tensor:
+        """What single shots show when every wire is measured in the computational basis.
+
+        All rows are one call of the backend, its noise and readout error included. Like every sampling of the layer
+        it follows from its seed and from the number of calls before.
+
+        Args:
+            inputs: shape (..., D).
+            shots: shots per row; None for those of the layer.
+
+        Returns:
+            Shape (..., shots, n_qubits), int64 bits; wire 0 comes first.
+
+        Raises:
+            ArgumentError: neither the layer nor the call says how many shots.
+            CapabilityError: the backend returns no counts.
+        """
+        counts, keys, leading, device = self._draw(inputs, shots)
+        bits = sampling.as_samples(counts, keys)
+        return bits.reshape(*leading, *bits.shape[1:]).to(device)
+
+    def counts(self, inputs: torch.Tensor | None = None, shots: int | None = None) -> Any:
+        """How often each outcome is seen when every wire is measured: ``{"01": 517, "10": 507}`` for each row.
+
+        Args:
+            inputs: shape (..., D).
+            shots: shots per row; None for those of the layer.
+
+        Returns:
+            A dictionary per row, from bits (wire 0 leftmost) to how often they were seen, in lists nested like the
+            leading dimensions of `inputs`; outcomes never seen are left out.
+
+        Raises:
+            ArgumentError: neither the layer nor the call says how many shots.
+            CapabilityError: the backend returns no counts.
+        """
+        counts, _, leading, _ = self._draw(inputs, shots)
+        return sampling.as_histograms(counts, leading)
+
+    def _draw(
+        self, inputs: torch.Tensor | None, shots: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Size, torch.device]:
+        """Counts (N, 2^n) with their keys, the leading dimensions and the device of `inputs`."""
+        rows, leading, _ = self._rows(inputs)
+        with torch.no_grad():
+            angles = self.plan.angles(*self._sources(rows))
+        keys = operator.draw_keys(self._calls, self._seed, angles.n_rows)
+        shots = self.shots if shots is None else shots
+        return sampling.draw_counts(self.circuit, self.backend, angles, shots, keys), keys, leading, rows.device
 
     def _rows(self, inputs: torch.Tensor | None) -> tuple[torch.Tensor, torch.Size, torch.dtype]:
         weight = next(self.parameters(), None)
