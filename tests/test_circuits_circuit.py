@@ -9,7 +9,7 @@ from random_circuits import every_gate, random_angles, random_circuit
 
 from qnn.backends.statevector import Statevector
 from qnn.circuits.circuit import Circuit, Operation, Slot
-from qnn.circuits.observables import Expectation, PauliSum, Probabilities, pauli, z_on_every_wire
+from qnn.circuits.observables import Expectation, PauliSum, Probabilities, Variance, pauli, z_on_every_wire
 from qnn.errors import ArgumentError, UnknownNameError
 
 Z0 = (Expectation(pauli("Z")),)
@@ -38,6 +38,7 @@ def test_fingerprints_tell_circuits_apart() -> None:
         Circuit(2, (rx(0),), z_on_every_wire(2), 0, 1),
         Circuit(2, (rx(0),), (Probabilities((0,)),), 0, 1),
         Circuit(2, (rx(0),), (Expectation(pauli("Z", 0.5)),), 0, 1),
+        Circuit(2, (rx(0),), (Variance(pauli("Z")),), 0, 1),
     ]
     assert len({c.fingerprint for c in circuits}) == len(circuits)
 
@@ -70,6 +71,21 @@ def test_with_measurements_checks_wires() -> None:
         circuit.with_measurements((Probabilities((2,)),))
 
 
+def test_a_variance_is_executed_as_two_expectation_values() -> None:
+    total = PauliSum((pauli("XI", 2.0).terms[0], pauli("ZZ").terms[0]))  # (2 X0 + Z0 Z1)² = 5
+    measurements = (Probabilities((1,)), Variance(total), Expectation(pauli("Z")), Variance(pauli("IY")))
+    circuit = Circuit(2, (rx(0),), measurements, 0, 1)
+    assert (circuit.n_outputs, circuit.variance_columns) == (5, (2, 4))
+    linear = circuit.linear()
+    assert linear.operations == circuit.operations
+    assert linear.measurements == (
+        Probabilities((1,)), Expectation(total), Expectation(pauli("Z")), Expectation(pauli("IY")),
+        Expectation(PauliSum(((5.0, ()),))), Expectation(pauli("II")),
+    )  # fmt: skip
+    assert linear.linear() is linear and linear.variance_columns == ()
+    assert Circuit.from_json(json.loads(json.dumps(circuit.to_json()))) == circuit
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -86,6 +102,8 @@ def test_with_measurements_checks_wires() -> None:
         ((1, (), (Expectation(PauliSum(((1.0, ((0, "Q"),)),))),)), "`observables` .* X, Y or Z; got Q"),
         ((1, (), (Expectation(PauliSum(((float("nan"), ((0, "Z"),)),))),)), "finite coefficients; got nan"),
         ((1, (), (Expectation(PauliSum(((1.0, ((0, "Z"), (0, "X"))),))),)), "`observables` .* each wire once"),
+        ((1, (), (Variance(PauliSum(((1.0, ((0, "Q"),)),))),)), "`observables` .* X, Y or Z; got Q"),
+        ((2, (), (Variance(pauli("IIZ")),)), r"`observables` must act on wires 0 to 1; got Var\(Z2\) on wire 2"),
         ((2, (), (Probabilities((1, 1)),)), "`observables` .* each wire once"),
         ((2, (Operation("RX", (0,), float("inf")),), Z0), "`angle` of RX must be finite; got inf"),
     ],

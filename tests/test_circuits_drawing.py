@@ -10,7 +10,7 @@ import pytest
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.drawing import draw, draw_text
 from qnn.circuits.gates import GATES
-from qnn.circuits.observables import Expectation, PauliSum, Probabilities, pauli, z_on_every_wire
+from qnn.circuits.observables import Expectation, PauliSum, Probabilities, Variance, pauli, z_on_every_wire
 from qnn.circuits.qasm import read_qasm
 from qnn.errors import ArgumentError, UnknownNameError
 
@@ -63,6 +63,7 @@ def test_measurements_are_shown():
     total = Expectation(PauliSum(((0.5, ((0, "X"), (1, "Y"))), (2.0, ()))))
     circuit = Circuit(3, (Operation("CCZ", (0, 1, 2)),), (total, Expectation(pauli("IIX")), Probabilities((2, 0))))
     text = draw_text(circuit)
+    assert "Var[X]" in draw_text(circuit.with_measurements((Variance(pauli("IIX")),)))
     assert text == ("0: ─╭●─┤ ╭<𝓗(0.50,2.00)> ╭Probs\n1: ─├●─┤ ╰<𝓗(0.50,2.00)> │     \n2: ─╰Z─┤  <X>            ╰Probs")
 
 

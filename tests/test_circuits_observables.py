@@ -9,6 +9,7 @@ from qnn.circuits.observables import (
     Expectation,
     PauliSum,
     Probabilities,
+    Variance,
     measurement_from,
     measurements_from,
     pauli,
@@ -53,18 +54,37 @@ def test_texts() -> None:
     assert str(Expectation(pauli("Z", -0.5))) == "<-0.5 Z0>"
     assert str(PauliSum(())) == "0" and str(pauli("I")) == "1"
     assert str(Probabilities((1, 0))) == "probs(1, 0)"
+    assert str(Variance(pauli("XIZ", 2.0))) == "Var(2 X0 Z2)"
 
 
 def test_the_option_of_a_layer() -> None:
     assert measurements_from("Z", 2) == (Expectation(pauli("Z")), Expectation(pauli("IZ")))
     assert measurements_from("probs", 2) == (Probabilities((0, 1)),)
     assert measurements_from(qml.X(1), 2) == (Expectation(pauli("IX")),)
-    mixed = [qml.Z(0), qml.expval(qml.X(1)), qml.probs(wires=[1, 0]), pauli("YY"), Probabilities((0,))]
-    assert [m.n_outputs for m in measurements_from(mixed, 2)] == [1, 1, 4, 1, 2]
+    mixed = [
+        qml.Z(0),
+        qml.expval(qml.X(1)),
+        qml.probs(wires=[1, 0]),
+        pauli("YY"),
+        Probabilities((0,)),
+        qml.var(qml.Z(1)),
+    ]
+    assert [m.n_outputs for m in measurements_from(mixed, 2)] == [1, 1, 4, 1, 2, 1]
+    assert measurements_from(qml.var(qml.X(1)), 2) == (Variance(pauli("IX")),)
+    assert measurements_from([Variance(pauli("Z"))], 1) == (Variance(pauli("Z")),)
+
+
+def test_a_matrix_of_float32_is_hermitian_enough() -> None:
+    matrix = np.random.default_rng(0).normal(size=(2, 4, 4))
+    rough = ((matrix[0] + 1j * matrix[1]) + (matrix[0] + 1j * matrix[1]).conj().T).astype(np.complex64)
+    rough[0, 1] *= np.float32(1 + 3e-8)
+    exact = oracles.observable(pauli_sum(qml.Hermitian(rough, [0, 1])).terms, 2)
+    np.testing.assert_allclose(exact, rough, atol=1e-6)
 
 
 def test_round_trip_through_pennylane() -> None:
-    for measurement in (Expectation(pauli("XIZ", 0.4)), Probabilities((2, 0)), Expectation(pauli("I", 0.3))):
+    words = (pauli("XIZ", 0.4), pauli("I", 0.3))
+    for measurement in (*map(Expectation, words), *map(Variance, words), Probabilities((2, 0))):
         assert measurement_from(measurement_process(measurement)) == measurement
     np.testing.assert_array_equal(qml.matrix(observable(PauliSum(())), wire_order=[0]), np.zeros((2, 2)))
 
@@ -78,10 +98,19 @@ def test_round_trip_through_pennylane() -> None:
         ([qml.probs(wires=[0, 3])], ArgumentError, "`observables` must act on wires 0 to 1"),
         ([3], ArgumentError, "`observables` must hold PennyLane observables; got 3 of type int"),
         ([qml.Z("a")], ArgumentError, "`wires` must be numbered from 0; got the label 'a'"),
-        ([qml.var(qml.Z(0))], UnsupportedError, "`observables` must be expectation values or probabilities; got var"),
-        ([qml.state()], UnsupportedError, "`observables` must be expectation values or probabilities"),
+        (
+            [qml.sample()],
+            UnsupportedError,
+            r"`observables` must be expectation values, variances .* got sample.*layer\.s",
+        ),
+        ([qml.state()], UnsupportedError, "`observables` must be expectation values, variances or probabilities"),
         ([1j * qml.Z(0)], UnsupportedError, "`observables` must be Hermitian"),
-        ([qml.RX(0.3, 0)], UnsupportedError, "`observables` must have a Pauli representation"),
+        ([qml.RX(0.3, 0)], UnsupportedError, "`observables` must be Hermitian"),
+        ([qml.X(0) @ qml.Y(0)], UnsupportedError, "`observables` must be Hermitian"),
+        ([qml.var(qml.Hermitian(np.triu(np.ones((2, 2))), 0))], UnsupportedError, "`observables` must be Hermitian"),
+        ([qml.Hermitian(np.triu(np.ones((8, 8))), [0, 1, 2])], UnsupportedError, r"got Hermitian on wires \[0, 1, 2\]"),
+        ([qml.var(qml.Z(2))], ArgumentError, r"`observables` must act on wires 0 to 1; got Var\(Z2\) on wire 2"),
+        ([qml.AmplitudeDamping(0.1, 0)], UnsupportedError, "`observables` must have a Pauli representation"),
     ],
 )
 def test_bad_observables_are_refused(observables, error, message) -> None:

@@ -5,8 +5,9 @@ import oracles
 import pytest
 from random_circuits import random_measurements
 
-from qnn.circuits.observables import Expectation, PauliSum, Probabilities, pauli, z_on_every_wire
+from qnn.circuits.observables import Expectation, PauliSum, Probabilities, Variance, pauli, z_on_every_wire
 from qnn.circuits.settings import plan_measurements
+from qnn.errors import ArgumentError
 
 TURN = {"X": np.array([[1, 1], [1, -1]]) / np.sqrt(2), "Y": np.array([[1, -1j], [1, 1j]]) / np.sqrt(2), "Z": np.eye(2)}
 
@@ -74,6 +75,13 @@ def test_constants_need_no_measurement() -> None:
     assert plan.settings == () and plan.constants.tolist() == [1.25]
     np.testing.assert_array_equal(plan.values([]), [[1.25]])
     np.testing.assert_array_equal(plan.variance([], 3), [[0.0]])
+
+
+def test_a_variance_is_no_linear_function_of_a_distribution() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"`measurements` must be expectation values .* got Var\(Z0\)\. Execute cir"
+    ):
+        plan_measurements([Variance(pauli("Z"))])
 
 
 def test_probabilities_keep_their_order_of_wires() -> None:

@@ -69,6 +69,77 @@ def strongly_entangling(weights: torch.Tensor, wires: Any) -> None:
     qml.StronglyEntanglingLayers(weights, wires=wires)
 
 
+def qcnn(weights: torch.Tensor, wires: Any) -> None:
+    """A quantum convolutional network: stages of convolution and pooling, until one wire is left.
+
+    A stage convolves all neighbours on a ring of the n' wires still active, even pairs first, each pair by
+    RY(w_0), RY(w_1) on its wires, then XX(w_2), YY(w_3) and ZZ(w_4) rotations. It pools the second wire of each pair
+    into the first, by RZ(w_5) then RX(w_6) on the first where the second is 1. Every second wire goes on, so
+    that wire 0 is the last one kept: read it with ``observables=qml.Z(0)``. A stage shares its seven
+    weights between its pairs; a layer is the whole network.
+
+    `weights`: shape (n_layers, ⌈log2 n⌉, 7), n of 2 or more. After Cong et al., Nature Physics 15, 1273 (2019).
+    """
+    for layer in weights:
+        active = list(wires)
+        for stage in layer:
+            for pair in _neighbours(active):
+                _convolve(stage, pair)
+            for kept, pooled in zip(active[::2], active[1::2], strict=False):
+                qml.CRZ(stage[5], wires=[pooled, kept])
+                qml.CRX(stage[6], wires=[pooled, kept])
+            active = active[::2]
+
+
+def tree(weights: torch.Tensor, wires: Any) -> None:
+    """A tree tensor network: neighbours merge pair by pair until wire 0 carries the result, ``observables=qml.Z(0)``.
+
+    Merging two wires is RZ(w_0), RY(w_1) on the first, RZ(w_2), RY(w_3) on the second, and CNOT from the second to the
+    first, which goes on. A tree on n wires has n - 1 merges, each with weights of its own, counted level by
+    level and from left to right; a layer is a whole tree.
+
+    `weights`: shape (n_layers, n - 1, 4), n of 2 or more. After Grant et al., npj Quantum Information 4, 65 (2018).
+    """
+    for layer in weights:
+        active, merges = list(wires), iter(layer)
+        while len(active) > 1:
+            for kept, other in zip(active[::2], active[1::2], strict=False):
+                weight = next(merges)
+                for i, wire in enumerate((kept, other)):
+                    qml.RZ(weight[2 * i], wires=wire)
+                    qml.RY(weight[2 * i + 1], wires=wire)
+                qml.CNOT(wires=[other, kept])
+            active = active[::2]
+
+
+def _neighbours(wires: list[Any]) -> list[tuple[Any, Any]]:
+    """Neighbours on a ring: pairs that start at even places, then those at odd ones; one pair for two wires."""
+    ring = [(wires[i], wires[(i + 1) % len(wires)]) for i in range(len(wires))]
+    return ring[:1] if len(wires) == 2 else ring[::2] + ring[1::2]
+
+
+def _convolve(weights: torch.Tensor, wires: tuple[Any, Any]) -> None:
+    for i, wire in enumerate(wires):
+        qml.RY(weights[i], wires=wire)
+    for i, rotation in enumerate((qml.IsingXX, qml.IsingYY, qml.IsingZZ), start=2):
+        rotation(weights[i], wires=wires)
+
+
+def _qcnn_shape(n_layers: int, n: int) -> tuple[int, ...]:
+    _check_pairs("qcnn", n)
+    return n_layers, (n - 1).bit_length(), 7
+
+
+def _tree_shape(n_layers: int, n: int) -> tuple[int, ...]:
+    _check_pairs("tree", n)
+    return n_layers, n - 1, 4
+
+
+def _check_pairs(name: str, n: int) -> None:
+    if n < 2:
+        raise ArgumentError(f'`n_qubits` must be at least 2 for ansatz="{name}", which joins wires; got {n}. Use 2.')
+
+
 def _ring(wires: Any) -> None:
     n = len(wires)
     for i in range(n if n > 1 else 0):
@@ -79,6 +150,8 @@ ANSATZE: dict[str, Ansatz] = {
     "h_rx_cnot": Ansatz(h_rx_cnot, lambda n_layers, n: (n_layers, n)),
     "hardware_efficient": Ansatz(hardware_efficient, lambda n_layers, n: (n_layers, n, 2)),
     "strongly_entangling": Ansatz(strongly_entangling, lambda n_layers, n: (n_layers, n, 3)),
+    "qcnn": Ansatz(qcnn, _qcnn_shape),
+    "tree": Ansatz(tree, _tree_shape),
 }
 
 

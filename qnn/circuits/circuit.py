@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from math import isfinite
 from typing import Any, Literal
 
 from qnn._fingerprint import fingerprint
 from qnn.circuits.gates import gate_named
-from qnn.circuits.observables import Expectation, Measurement, PauliSum, Probabilities, check_wires
+from qnn.circuits.observables import Expectation, Measurement, PauliSum, Probabilities, Variance, check_wires
 from qnn.errors import ArgumentError
 
 Block = Literal["shared", "rows"]
@@ -117,6 +118,24 @@ class Circuit:
         """The same operations with other measurements."""
         return Circuit(self.n_wires, self.operations, measurements, self.n_shared, self.n_rows)
 
+    @cached_property
+    def variance_columns(self) -> tuple[int, ...]:
+        """Output columns that are variances."""
+        starts = accumulate((m.n_outputs for m in self.measurements), initial=0)
+        return tuple(c for c, m in zip(starts, self.measurements, strict=False) if isinstance(m, Variance))
+
+    def linear(self) -> Circuit:
+        """What is executed: <O> in the place of each variance of O, and behind all outputs <O²> for each.
+
+        Backends and gradient rules only know outputs that are linear in outcome distributions;
+        `qnn.backends.read_out` makes the variances of the values that come back.
+        """
+        if not self.variance_columns:
+            return self
+        means = (Expectation(m.observable) if isinstance(m, Variance) else m for m in self.measurements)
+        squares = (Expectation(m.observable.squared()) for m in self.measurements if isinstance(m, Variance))
+        return self.with_measurements((*means, *squares))
+
     def all_rows(self) -> Circuit:
         """The same circuit with every slot in the rows block, in the column order of `Angles.dense`."""
         if not self.n_shared:
@@ -184,11 +203,12 @@ def _measurement_to_json(measurement: Measurement) -> dict[str, Any]:
     if isinstance(measurement, Probabilities):
         return {"probabilities": list(measurement.wires)}
     terms = [[c, [[wire, letter] for wire, letter in word]] for c, word in measurement.observable.terms]
-    return {"expectation": terms}
+    return {"variance" if isinstance(measurement, Variance) else "expectation": terms}
 
 
 def _measurement_from_json(data: dict[str, Any]) -> Measurement:
     if "probabilities" in data:
         return Probabilities(tuple(int(w) for w in data["probabilities"]))
-    terms = tuple((float(c), tuple((int(w), str(p)) for w, p in word)) for c, word in data["expectation"])
-    return Expectation(PauliSum(terms))
+    kind = "variance" if "variance" in data else "expectation"
+    terms = tuple((float(c), tuple((int(w), str(p)) for w, p in word)) for c, word in data[kind])
+    return Variance(PauliSum(terms)) if kind == "variance" else Expectation(PauliSum(terms))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pennylane.tape import QuantumScript
 
 from qnn.circuits.circuit import Circuit, Slot
-from qnn.circuits.observables import Measurement, PauliSum, Probabilities
+from qnn.circuits.observables import Measurement, PauliSum, Probabilities, Variance
 from qnn.circuits.qasm.expressions import Expression, Parameter, label
 from qnn.errors import ArgumentError, unknown_name
 
@@ -114,7 +114,8 @@ def _folded(written: str) -> str:
 def _measured(measurement: Measurement, labels: Sequence[Any]) -> Any:
     if isinstance(measurement, Probabilities):
         return qml.probs(wires=[labels[w] for w in measurement.wires])
-    return qml.expval(_observable(measurement.observable, labels))
+    measured = _observable(measurement.observable, labels)
+    return qml.var(measured) if isinstance(measurement, Variance) else qml.expval(measured)
 
 
 def _observable(total: PauliSum, labels: Sequence[Any]) -> qml.operation.Operator:

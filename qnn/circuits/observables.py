@@ -1,6 +1,7 @@
-"""What is measured: expectation values of Pauli sums, and outcome probabilities.
+"""What is measured: expectation values and variances of Pauli sums, and outcome probabilities.
 
-Both are plain data. A Hermitian matrix or a projector becomes a Pauli sum on the way in.
+All are plain data. A Hermitian matrix or a projector becomes a Pauli sum on the way in. Expectation values and
+probabilities are linear in the outcome distributions; a variance is read out of two expectation values.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import numpy as np
 import pennylane as qml
 from pennylane.operation import Operator
 
+from qnn.circuits.pauli_form import label, sentence_of, squared
 from qnn.errors import ArgumentError, UnsupportedError
 
 PauliWord = tuple[tuple[int, str], ...]  # ((wire, "X" | "Y" | "Z"), ...) by ascending wire; () is the identity
+
+
+_NOT_HERMITIAN = 1e-7  # imaginary part of a coefficient, of the largest: matrices may come in float32
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,10 @@ class PauliSum:
     def wires(self) -> tuple[int, ...]:
         """Wires on which any term acts, ascending."""
         return tuple(sorted({wire for _, word in self.terms for wire, _ in word}))
+
+    def squared(self) -> PauliSum:
+        """O²."""
+        return PauliSum(squared(self.terms))
 
     def __str__(self) -> str:
         """The sum as a formula."""
@@ -72,7 +81,28 @@ class Probabilities:
         return f"probs({', '.join(map(str, self.wires))})"
 
 
-Measurement = Expectation | Probabilities
+@dataclass(frozen=True)
+class Variance:
+    """The variance <O²> - <O>² of an observable: one output value, never executed itself (`Circuit.linear`)."""
+
+    observable: PauliSum
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of values it contributes to the output."""
+        return 1
+
+    @property
+    def wires(self) -> tuple[int, ...]:
+        """Wires that are measured."""
+        return self.observable.wires
+
+    def __str__(self) -> str:
+        """The variance as a function of the observable."""
+        return f"Var({self.observable})"
+
+
+Measurement = Expectation | Probabilities | Variance
 
 
 def pauli(word: str | PauliWord, coefficient: float = 1.0) -> PauliSum:
@@ -93,24 +123,20 @@ def pauli_sum(observable: Operator) -> PauliSum:
     """A PennyLane observable as a Pauli sum.
 
     Raises:
-        UnsupportedError: the observable is not Hermitian or has no Pauli representation.
+        UnsupportedError: the observable is not Hermitian, has no Pauli representation, or is a matrix on more than
+            six wires.
     """
-    sentence = observable.pauli_rep
-    if sentence is None:
-        try:
-            matrix = qml.matrix(observable, wire_order=observable.wires)
-            sentence = qml.pauli_decompose(matrix, wire_order=observable.wires, pauli=True)
-        except Exception as error:
-            raise UnsupportedError(
-                f'`observables` must have a Pauli representation; got "{observable}" ({error}). '
-                "Write it as a sum of Pauli words, or as qml.Hermitian on a few wires."
-            ) from error
+    sentence = sentence_of(observable)
     terms: dict[PauliWord, complex] = {}
     for word, coefficient in sentence.items():
         key = tuple(sorted((_wire_number(wire), letter) for wire, letter in word.items()))
         terms[key] = terms.get(key, 0.0) + complex(coefficient)
-    if any(abs(c.imag) > 1e-12 for c in terms.values()):
-        raise UnsupportedError(f"`observables` must be Hermitian; got {observable}. Use real coefficients.")
+    largest = max((abs(c) for c in terms.values()), default=0.0)
+    if any(abs(c.imag) > _NOT_HERMITIAN * largest for c in terms.values()):
+        raise UnsupportedError(
+            f"`observables` must be Hermitian; got {label(observable)}. Use real coefficients, or (A + A.conj().T) / 2 "
+            "for a matrix A."
+        )
     kept = tuple((c.real, word) for word, c in sorted(terms.items()) if c.real != 0.0)
     return PauliSum(kept)
 
@@ -142,18 +168,20 @@ def measurements_from(observables: Any, n_wires: int) -> tuple[Measurement, ...]
 
 def measurement_from(item: Any) -> Measurement:
     """One PennyLane observable or measurement process, or our own, as a `Measurement`."""
-    if isinstance(item, (Expectation, Probabilities)):
+    if isinstance(item, (Expectation, Probabilities, Variance)):
         return item
     if isinstance(item, PauliSum):
         return Expectation(item)
     if isinstance(item, qml.measurements.ExpectationMP) and item.obs is not None:
         return Expectation(pauli_sum(item.obs))
+    if isinstance(item, qml.measurements.VarianceMP) and item.obs is not None:
+        return Variance(pauli_sum(item.obs))
     if isinstance(item, qml.measurements.ProbabilityMP) and item.obs is None:
         return Probabilities(tuple(_wire_number(wire) for wire in item.wires))
     if isinstance(item, qml.measurements.MeasurementProcess):
         raise UnsupportedError(
-            f"`observables` must be expectation values or probabilities; got {item}. "
-            "Return qml.expval(...) or qml.probs(wires=...)."
+            f"`observables` must be expectation values, variances or probabilities; got {item}. "
+            "Return qml.expval(...), qml.var(...) or qml.probs(wires=...); layer.sample and layer.counts give samples."
         )
     if isinstance(item, Operator):
         return Expectation(pauli_sum(item))
@@ -175,7 +203,7 @@ def check_wires(measurements: Iterable[Measurement], n_wires: int) -> None:
         if isinstance(measurement, Probabilities) and not measurement.wires:
             raise ArgumentError("`observables` must give probabilities at least one wire; got none. Name the wires.")
         words = [measurement.wires]
-        if isinstance(measurement, Expectation):
+        if isinstance(measurement, (Expectation, Variance)):
             words = [tuple(wire for wire, _ in word) for _, word in measurement.observable.terms]
             _check_terms(measurement.observable)
         if any(len(set(word)) != len(word) for word in words):

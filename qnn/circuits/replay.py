@@ -11,7 +11,7 @@ from pennylane.operation import Operator
 
 from qnn.circuits.angle_map import AngleMap
 from qnn.circuits.circuit import Circuit, Operation, Slot
-from qnn.circuits.observables import Measurement, PauliSum, Probabilities
+from qnn.circuits.observables import Measurement, PauliSum, Probabilities, Variance
 
 _LETTERS = {"X": qml.X, "Y": qml.Y, "Z": qml.Z}
 
@@ -33,7 +33,8 @@ def measurement_process(measurement: Measurement) -> qml.measurements.Measuremen
     """The PennyLane measurement process of one of ours."""
     if isinstance(measurement, Probabilities):
         return qml.probs(wires=list(measurement.wires))
-    return qml.expval(observable(measurement.observable))
+    measured = observable(measurement.observable)
+    return qml.var(measured) if isinstance(measurement, Variance) else qml.expval(measured)
 
 
 def observable(pauli_sum: PauliSum) -> Operator:

@@ -19,7 +19,8 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from qnn.circuits.observables import Expectation, Measurement, PauliWord
+from qnn.circuits.observables import Expectation, Measurement, PauliWord, Variance
+from qnn.errors import ArgumentError
 
 _Member = tuple[PauliWord, int, Measurement, float]  # basis, first column, measurement, coefficient
 
@@ -86,12 +87,21 @@ class MeasurementPlan:
 
 
 def plan_measurements(measurements: Sequence[Measurement]) -> MeasurementPlan:
-    """Group measurements into settings, greedily, widest first."""
+    """Group measurements into settings, greedily, widest first.
+
+    Raises:
+        ArgumentError: a variance, which is no linear function of outcome distributions.
+    """
     n_outputs = sum(m.n_outputs for m in measurements)
     constants = np.zeros(n_outputs)
     requests: list[_Member] = []
     column = 0
     for measurement in measurements:
+        if isinstance(measurement, Variance):
+            raise ArgumentError(
+                f"`measurements` must be expectation values or probabilities to be executed; got {measurement}. "
+                "Execute circuit.linear(), and read the values out with qnn.backends.read_out."
+            )
         if isinstance(measurement, Expectation):
             for coefficient, word in measurement.observable.terms:
                 if word:

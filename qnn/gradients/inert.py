@@ -78,6 +78,7 @@ def _reached(circuit: Circuit, angle_map: AngleMap, moves: _Moves) -> tuple[torc
 
 def _derivatives(circuit: Circuit, angles: Angles, random: _Random) -> Angles:
     """Derivatives of the outputs, in random proportions, by every angle of every row."""
+    circuit = circuit.linear()  # a variance moves with <O> or <O²>
     executable = Statevector().compile(circuit)
     per_row = [
         executable.gradient(Angles(angles.shared, row[None]), random(1, circuit.n_outputs)) for row in angles.rows

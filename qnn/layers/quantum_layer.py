@@ -48,7 +48,8 @@ class QuantumLayer(torch.nn.Module):
     Args:
         n_qubits: number of wires; also the number of inputs D, but for amplitude encoding.
         n_layers: layers of the ansatz.
-        encoding: "angle", "basis", "amplitude" (D = 2^n_qubits), or a PennyLane quantum function f(inputs, wires) of `n_qubits` inputs.
+        encoding: "angle", "basis", "iqp", "amplitude" (D = 2^n_qubits), or a PennyLane quantum function
+            f(inputs, wires) of `n_qubits` inputs.
         ansatz: "h_rx_cnot", "hardware_efficient", "strongly_entangling", "qcnn", "tree", or a PennyLane quantum
             function f(weights, wires) with the layers as first dimension of `weights`.
         reupload: repeat the encoding before every layer.
