@@ -52,9 +52,9 @@ def data_of(point: Point) -> Data:
 def counted_operations(point: Point) -> float:
     """Additions and multiplications of the circuit gate by gate, forward and adjoint backward.
 
-    Operations an amplitude: H and RX of a wire as one 2x2 matrix 8, RX 6, overlap of two states with an X between 4, values
-    n + 3, cotangents n + 2. Forward has L n of the first and n of the second; backward both on two states, and (L + 1) n
-    overlaps.
+    Operations an amplitude: H and RX of a wire as one 2x2 matrix 8, RX 6, overlap of two states with an X between 4,
+    values n + 3, cotangents n + 2. Forward has L n of the first and n of the second; backward both on two states, and
+    (L + 1) n overlaps.
     """
     n, layers = point.n_qubits, point.n_layers
     forward = layers * n * 8 + n * 6
