@@ -347,8 +347,9 @@ class QuantumLayer(torch.nn.Module):
             ArgumentError: neither the layer nor the call says how many shots.
             CapabilityError: the backend returns no counts.
         """
+        shots = self.shots if shots is None else shots
         counts, keys, leading, device = self._draw(inputs, shots)
-        bits = sampling.as_samples(counts, keys)
+        bits = sampling.as_samples(counts, shots or 0, keys)
         return bits.reshape(*leading, *bits.shape[1:]).to(device)
 
     def counts(self, inputs: torch.Tensor | None = None, shots: int | None = None) -> Any:
@@ -366,7 +367,7 @@ class QuantumLayer(torch.nn.Module):
             ArgumentError: neither the layer nor the call says how many shots.
             CapabilityError: the backend returns no counts.
         """
-        counts, _, leading, _ = self._draw(inputs, shots)
+        counts, _, leading, _ = self._draw(inputs, self.shots if shots is None else shots)
         return sampling.as_histograms(counts, leading)
 
     def _draw(
@@ -377,7 +378,6 @@ class QuantumLayer(torch.nn.Module):
         with torch.no_grad():
             angles = self.plan.angles(*self._sources(rows))
         keys = operator.draw_keys(self._calls, self._seed, angles.n_rows)
-        shots = self.shots if shots is None else shots
         return sampling.draw_counts(self.circuit, self.backend, angles, shots, keys), keys, leading, rows.device
 
     def _rows(self, inputs: torch.Tensor | None) -> tuple[torch.Tensor, torch.Size, torch.dtype]:

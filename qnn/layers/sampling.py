@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -64,11 +64,12 @@ def _without_counts(backend: Backend) -> CapabilityError:
     )
 
 
-def as_samples(counts: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+def as_samples(counts: torch.Tensor, shots: int, keys: torch.Tensor) -> torch.Tensor:
     """Single shots in random order, as bits.
 
     Args:
-        counts: shape (N, 2^n), rows of equal sum.
+        counts: shape (N, 2^n), rows summing to `shots`.
+        shots: per row.
         keys: shape (N, 5), which fix the order.
 
     Returns:
@@ -77,11 +78,11 @@ def as_samples(counts: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     n_rows, n_outcomes = counts.shape
     table = counts.numpy()
     row, outcome = np.nonzero(table)
-    shots = np.repeat(outcome, table[row, outcome]).reshape(n_rows, -1)
-    for line, generator in zip(shots, _seeding.generators(keys.numpy(), _ORDER_STREAM), strict=True):
+    seen = np.repeat(outcome, table[row, outcome]).reshape(n_rows, shots)
+    for line, generator in zip(seen, _seeding.generators(keys.numpy(), _ORDER_STREAM), strict=True):
         generator.shuffle(line)
     places = np.arange(n_outcomes.bit_length() - 1)[::-1]
-    return torch.from_numpy((shots[:, :, None] >> places) & 1)
+    return torch.from_numpy((seen[:, :, None] >> places) & 1)
 
 
 def as_histograms(counts: torch.Tensor, leading: Sequence[int]) -> Any:
@@ -92,10 +93,12 @@ def as_histograms(counts: torch.Tensor, leading: Sequence[int]) -> Any:
         leading: sizes whose product is N.
     """
     width = counts.shape[1].bit_length() - 1
-    found: Any = [
+    lines = (
         {format(outcome, f"0{width}b"): int(line[outcome]) for outcome in np.flatnonzero(line).tolist()}
         for line in counts.numpy()
-    ]
-    for size in reversed(leading[1:]):
-        found = [found[i : i + size] for i in range(0, len(found), size)] if size else []
-    return found if leading else found[0]
+    )
+    return _nested(lines, tuple(leading))
+
+
+def _nested(items: Iterator[Any], leading: tuple[int, ...]) -> Any:
+    return [_nested(items, leading[1:]) for _ in range(leading[0])] if leading else next(items)
