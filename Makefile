@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/digits
+BENCH_VENV := .venv-bench
+PRESET ?= figures
+THREADS ?= 1
 export MPLBACKEND := Agg
 
-.PHONY: help install compare test test-quick check format notebook bench clean
+.PHONY: help install compare test test-quick check format notebook bench bench-engine clean
 
 help:
 	@echo "make compare     digits: quantum, noisy quantum and classical models, about 5 minutes; report in $(OUT)"
@@ -14,6 +17,7 @@ help:
 	@echo "make check       format, lint, types, import floors"
 	@echo "make notebook    run the notebook and keep its output"
 	@echo "make bench       one parameter-shift step on Aer beside the raw Aer calls"
+	@echo "make bench-engine  the engine beside its peers, in $(BENCH_VENV); PRESET=figures|sweep|large|memory|cold|all THREADS=1"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'qnn needs Python 3.11 or newer; try make PYTHON=python3.11')"
@@ -48,5 +52,14 @@ notebook: install
 bench: install
 	$(BIN)/python benchmarks/shot_step_perf.py
 
+# The peers stand in an environment of their own, beside the versions that qnn is tested with.
+$(BENCH_VENV)/.installed: pyproject.toml constraints.txt benchmarks/constraints.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet -c constraints.txt -c benchmarks/constraints.txt -e ".[bench]"
+	@touch $@
+
+bench-engine: $(BENCH_VENV)/.installed
+	$(BENCH_VENV)/bin/python benchmarks/engine_perf.py --preset $(PRESET) --threads $(THREADS)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info

@@ -1,8 +1,8 @@
 """Everyone who runs the circuit: each builds a step from one point's data, in a process of its own.
 
 A contestant is a function `(point, data, threads) -> (step, read)`. Calling the step does one forward and one backward
-pass and returns what it made, which `read` turns into NumPy arrays outside the timing: values (N, n), gradients of inputs
-(N, n) and of weights (L, n). Imports stand inside, so that a missing package is only missed by its own contestant.
+pass and returns what it made, which `read` turns into NumPy arrays outside the timing: values (N, n), gradients of
+inputs (N, n) and of weights (L, n). Imports stand inside: a missing package is only missed by its own contestant.
 """
 
 from __future__ import annotations

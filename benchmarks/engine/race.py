@@ -41,7 +41,8 @@ class Seat:
 
     def ask(self, limit_s: float, **command: object) -> dict:
         if self._process is None:
-            environment = os.environ | thread_settings(self._threads) | {"PYTHONPATH": str(FOLDER)}
+            path = os.pathsep.join(filter(None, [str(FOLDER), os.environ.get("PYTHONPATH")]))
+            environment = os.environ | thread_settings(self._threads) | {"PYTHONPATH": path}
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "engine.worker", self.name, str(self._threads)],
                 stdin=subprocess.PIPE,
