@@ -19,6 +19,7 @@ STATEVECTOR = Statevector().capabilities
 
 class TestAdjoint(GradientContract):
     method = "adjoint"
+    second_derivatives = True
 
 
 class TestBackprop(GradientContract):

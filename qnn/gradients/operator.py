@@ -14,11 +14,13 @@ import itertools
 import json
 import math
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import is_fake
 
 from qnn import _seeding
 from qnn._fingerprint import canonical_json
@@ -93,6 +95,39 @@ class Plan:
         """The compiled circuit with its gradient rule."""
         return differentiator(self.circuit, self.backend, self.method, self.shots)
 
+    @cached_property
+    def amplitudes(self) -> Any:
+        """The circuit in torch operations; only on backends with the capability `differentiable`."""
+        if self.method in ("adjoint", "backprop"):
+            return self.differentiator.executable
+        return self.backend.compile(self.circuit)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether `amplitudes` gives what this plan measures."""
+        return self.shots is None and self.backend.capabilities.differentiable
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """Whether derivatives of other kinds than the first in reverse can be had from `amplitudes`."""
+        return self.method == "adjoint" and self.differentiable
+
+    def first_derivatives_only(self, asked: str) -> str:
+        """Why that is all."""
+        return (
+            f'`gradient="{self.method}"` on backend "{self.backend.name}" gives first derivatives in reverse only; '
+            f'{asked} was asked for. Use gradient="adjoint" or gradient="backprop" on backend="statevector".'
+        )
+
+    def not_exportable(self) -> str:
+        """Why the circuit cannot be written down as arithmetic."""
+        what = f'`backend="{self.backend.name}"`' if self.shots is None else f"`shots={self.shots}`"
+        return (
+            f"{what} cannot be exported, since an exported network has nothing but arithmetic; only exact values of "
+            'backend="statevector" can. Export inside layer.using("statevector", shots=None), or after '
+            'layer.to_backend("statevector").'
+        )
+
     def keys(self, keys: torch.Tensor) -> torch.Tensor | None:
         """Sampling keys (N, 5), or None where nothing is drawn."""
         return keys if self.shots is not None or self.method == "spsa" else None
@@ -109,11 +144,12 @@ class Plan:
 
 def _index(places: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """`places` beside `source`; made anew where torch.compile traces with tensors that have no values."""
-    if type(source) is not torch.Tensor and not isinstance(source, torch.nn.Parameter):
+    if is_fake(source):
         return torch.tensor(places.tolist(), dtype=torch.int64, device=source.device)
     return places.to(source.device)
 
 
+_MAX_DIMENSIONS = 8  # of residuals
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: spreads successive numbers over all bits
 _numbers = itertools.count()
 _living: weakref.WeakValueDictionary[str, Plan] = weakref.WeakValueDictionary()
@@ -148,26 +184,46 @@ def execute(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Te
         shared: shape (S,), source of the shared angles.
         rows: shape (N, R), source of the row angles.
         keys: shape (N, 5), sampling keys; shape (0, 5) when exact.
+
+    Raises:
+        CapabilityError: while exporting, where the circuit is sampled or runs elsewhere.
     """
-    if plan.method == "backprop" or (plan.method == "adjoint" and rows.device.type != "cpu"):
+    exporting = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+    if plan.method == "backprop" or (plan.differentiable and (exporting or rows.device.type != "cpu")):
         return _differentiable(shared, rows, plan.key)
+    if exporting:
+        raise CapabilityError(plan.not_exportable())
     recording = torch.is_grad_enabled()
     need_shared = recording and shared.requires_grad and bool(plan.shared_index)
     need_rows = recording and rows.requires_grad and bool(plan.rows_index)
-    values, _ = _Execute.apply(shared, rows, keys, plan.key, need_shared, need_rows)
-    return values
+    return _executed(shared, rows, keys, plan.key, need_shared, need_rows)[0]
+
+
+@torch.compiler.allow_in_graph
+def _executed(
+    shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor, key: str, need_shared: bool, need_rows: bool
+) -> tuple[torch.Tensor, ...]:
+    """By the backend; but torch.compile cannot stack, under vmap, residuals whose size it does not know."""
+    inside = torch._C._functorch.peek_interpreter_stack() is not None
+    if inside and is_fake(rows) and plan_of(key).method == "adjoint":
+        return (_differentiable(shared, rows, key),)
+    return _Execute.apply(shared, rows, keys, key, need_shared, need_rows)
 
 
 @torch.compiler.allow_in_graph
 def _differentiable(shared: torch.Tensor, rows: torch.Tensor, key: str) -> torch.Tensor:
-    """Exact values in torch operations: autograd goes through them."""
+    """Exact values in torch operations: every derivative goes through them."""
     plan = plan_of(key)
-    if type(rows) is torch.Tensor and torch._C._functorch.peek_interpreter_stack() is None:  # tensors with values
+    if _has_values(rows):
         _check_finite(plan, shared, rows)
-    angles = plan.angles(shared, rows)
-    executable: Any = plan.differentiator.executable
-    executable.record(angles.n_rows, None)
-    return executable.differentiable(angles)
+        plan.amplitudes.record(rows.shape[0], None)
+    return plan.amplitudes.differentiable(plan.angles(shared, rows))
+
+
+def _has_values(tensor: torch.Tensor) -> bool:
+    """Whether its numbers can be looked at: not while tracing, and not inside a transform."""
+    inside = torch._C._functorch.peek_interpreter_stack() is not None
+    return not (inside or tensor.is_meta or is_fake(tensor))
 
 
 def estimate(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor) -> Estimate:
@@ -206,19 +262,26 @@ def _(shared, rows, keys, key):
 @torch.library.custom_op("qnn::linearize", mutates_args=())
 def _linearize(
     shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor, key: str, need_shared: bool, need_rows: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Values, residuals in one row, and their shape filled up with -1: torch.compile must know how many dimensions."""
     plan = plan_of(key)
     _check_finite(plan, shared, rows)
     result, residuals = plan.differentiator.linearize(
         plan.angles(shared, rows), plan.keys(keys), need_shared, need_rows
     )
-    return result.values, residuals
+    shape = torch.tensor([*residuals.shape, *(-1,) * (_MAX_DIMENSIONS - residuals.ndim)])
+    return result.values, residuals.reshape(-1), shape
 
 
 @_linearize.register_fake
 def _(shared, rows, keys, key, need_shared, need_rows):
-    context = torch.library.get_ctx()
-    return rows.new_empty(rows.shape[0], plan_of(key).circuit.n_outputs), rows.new_empty(context.new_dynamic_size())
+    plan = plan_of(key)
+    values = rows.new_empty(rows.shape[0], plan.circuit.n_outputs)
+    if plan.method == "adjoint":
+        size = torch.library.get_ctx().new_dynamic_size()
+    else:  # the Jacobian
+        size = values.numel() * (plan.circuit.n_shared + plan.circuit.n_rows)
+    return values, rows.new_empty(size), torch.empty(_MAX_DIMENSIONS, dtype=torch.int64)
 
 
 @torch.library.custom_op("qnn::pullback", mutates_args=())
@@ -226,6 +289,7 @@ def _pullback(
     shared: torch.Tensor,
     rows: torch.Tensor,
     residuals: torch.Tensor,
+    shape: torch.Tensor,
     cotangent: torch.Tensor,
     key: str,
     need_shared: bool,
@@ -233,6 +297,7 @@ def _pullback(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     plan = plan_of(key)
     angles = plan.angles(shared, rows)
+    residuals = residuals.reshape([size for size in shape.tolist() if size >= 0])
     picked = plan.differentiator.pullback(angles, residuals, cotangent.contiguous(), need_shared, need_rows)
     grad_shared, grad_rows = torch.zeros_like(shared), torch.zeros_like(rows)
     if need_shared:
@@ -243,17 +308,17 @@ def _pullback(
 
 
 @_pullback.register_fake
-def _(shared, rows, residuals, cotangent, key, need_shared, need_rows):
+def _(shared, rows, residuals, shape, cotangent, key, need_shared, need_rows):
     return torch.empty_like(shared), torch.empty_like(rows)
 
 
 class _Execute(torch.autograd.Function):
-    """(shared, rows) ↦ values; the second output is the residuals, without a gradient."""
+    """(shared, rows) ↦ values; the other outputs are the residuals and their shape, without a gradient."""
 
     @staticmethod
     def forward(shared, rows, keys, key, need_shared, need_rows):
         if not (need_shared or need_rows):
-            return _run(shared, rows, keys, key), rows.new_empty(0)
+            return _run(shared, rows, keys, key), rows.new_empty(0), torch.empty(0, dtype=torch.int64)
         return _linearize(shared, rows, keys, key, need_shared, need_rows)
 
     @staticmethod
@@ -261,18 +326,24 @@ class _Execute(torch.autograd.Function):
         shared, rows, _, ctx.key, ctx.need_shared, ctx.need_rows = inputs
         if not torch.compiler.is_compiling():
             ctx.plan = plan_of(ctx.key)  # so that it lives until the backward pass
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(shared, rows, output[1])
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(shared, rows, *output[1:])
+        ctx.save_for_forward(shared, rows)
 
     @staticmethod
-    def backward(ctx, cotangent, _):
-        shared, rows, residuals = ctx.saved_tensors
-        grad_shared, grad_rows = _Pullback.apply(
-            shared, rows, residuals, cotangent, ctx.key, ctx.need_shared, ctx.need_rows
-        )
-        return (
-            grad_shared if ctx.need_shared else None, grad_rows if ctx.need_rows else None, None, None, None, None
-        )  # fmt: skip
+    def backward(ctx, cotangent, *_):
+        needed = (ctx.need_shared and ctx.needs_input_grad[0], ctx.need_rows and ctx.needs_input_grad[1])
+        shared, rows, residuals, shape = ctx.saved_tensors
+        grads = _Pullback.apply(shared, rows, residuals, shape, cotangent, ctx.key, *needed)
+        return (*(grad if need else None for grad, need in zip(grads, needed, strict=True)), None, None, None, None)
+
+    @staticmethod
+    def jvp(ctx, d_shared, d_rows, *_):
+        plan = plan_of(ctx.key)
+        if not plan.twice_differentiable:
+            raise CapabilityError(plan.first_derivatives_only("a derivative in forward mode"))
+        values = _jvp(lambda *s: _differentiable(*s, plan.key), ctx.saved_tensors, (d_shared, d_rows))
+        return values, None, None
 
     @staticmethod
     def vmap(info, in_dims, shared, rows, keys, key, need_shared, need_rows):
@@ -281,34 +352,83 @@ class _Execute(torch.autograd.Function):
             if in_dims[2] is None:
                 operands[2] = _member_keys(keys, index)
             results.append(_Execute.apply(*operands, key, need_shared, need_rows))
-        return _stacked(results), (0, 0)
+        return _stacked(results), (0, 0, 0)
 
 
 class _Pullback(torch.autograd.Function):
-    """The vector-Jacobian product of `_Execute`."""
+    """The vector-Jacobian product of `_Execute`; differentiated again by way of torch operations."""
 
     @staticmethod
-    def forward(shared, rows, residuals, cotangent, key, need_shared, need_rows):
-        return _pullback(shared, rows, residuals, cotangent, key, need_shared, need_rows)
+    def forward(shared, rows, residuals, shape, cotangent, key, need_shared, need_rows):
+        return _pullback(shared, rows, residuals, shape, cotangent, key, need_shared, need_rows)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.method = plan_of(inputs[4]).method
+        shared, rows, _, _, cotangent, ctx.key, ctx.need_shared, ctx.need_rows = inputs
+        if not torch.compiler.is_compiling():
+            ctx.plan = plan_of(ctx.key)
+        ctx.save_for_backward(shared, rows, cotangent)
+        ctx.save_for_forward(shared, rows, cotangent)
 
     @staticmethod
     def backward(ctx, *cotangents):
-        raise CapabilityError(
-            f'`gradient="{ctx.method}"` gives first derivatives only; a second derivative was asked for. '
-            'Use gradient="backprop" on backend="statevector".'
-        )
+        if not plan_of(ctx.key).twice_differentiable:
+            shared, rows, cotangent = _refuse_second(*ctx.saved_tensors, *cotangents, ctx.key)
+        else:
+            product = _pullback_in_torch(ctx.key, ctx.need_shared, ctx.need_rows)
+            shared, rows, cotangent = torch.func.vjp(product, *ctx.saved_tensors)[1](cotangents)
+        return shared, rows, None, None, cotangent, None, None, None
 
     @staticmethod
-    def vmap(info, in_dims, shared, rows, residuals, cotangent, key, need_shared, need_rows):
+    def jvp(ctx, d_shared, d_rows, _, __, d_cotangent, *___):
+        plan = plan_of(ctx.key)
+        if not plan.twice_differentiable:
+            raise CapabilityError(plan.first_derivatives_only("a second derivative"))
+        product = _pullback_in_torch(ctx.key, ctx.need_shared, ctx.need_rows)
+        return _jvp(product, ctx.saved_tensors, (d_shared, d_rows, d_cotangent))
+
+    @staticmethod
+    def vmap(info, in_dims, shared, rows, residuals, shape, cotangent, key, need_shared, need_rows):
         results = [
             _Pullback.apply(*operands, key, need_shared, need_rows)
-            for operands in _unbatched(info, in_dims[:4], (shared, rows, residuals, cotangent))
+            for operands in _unbatched(info, in_dims[:5], (shared, rows, residuals, shape, cotangent))
         ]
         return _stacked(results), (0, 0)
+
+
+def _jvp(function, operands, tangents):
+    """The derivative of a function along `tangents`, where None is zero."""
+    full = tuple(torch.zeros_like(o) if d is None else d for o, d in zip(operands, tangents, strict=True))
+    # Cloned: a tangent takes the strides of its operand, and the cotangent of a sum is one number seen many times.
+    return torch.func.jvp(function, tuple(o.clone() for o in operands), full)[1]
+
+
+def _pullback_in_torch(key: str, need_shared: bool, need_rows: bool) -> Callable[..., tuple[torch.Tensor, ...]]:
+    """What `_pullback` computes, of (shared, rows, cotangent), in torch operations."""
+
+    def product(shared, rows, cotangent):
+        grads = torch.func.vjp(lambda *s: _differentiable(*s, key), shared, rows)[1](cotangent)
+        return tuple(g if need else g * 0 for g, need in zip(grads, (need_shared, need_rows), strict=True))
+
+    return product
+
+
+@torch.library.custom_op("qnn::refuse_second", mutates_args=())
+def _refuse_second(
+    shared: torch.Tensor,
+    rows: torch.Tensor,
+    cotangent: torch.Tensor,
+    of_shared: torch.Tensor,
+    of_rows: torch.Tensor,
+    key: str,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """An error when run and not when traced: torch.compile traces second derivatives that nobody asks for later."""
+    raise CapabilityError(plan_of(key).first_derivatives_only("a second derivative"))
+
+
+@_refuse_second.register_fake
+def _(shared, rows, cotangent, of_shared, of_rows, key):
+    return torch.empty_like(shared), torch.empty_like(rows), torch.empty_like(cotangent)
 
 
 def _unbatched(info, in_dims, operands):

@@ -83,8 +83,9 @@ def _evolved(half_shared: torch.Tensor, half_rows: torch.Tensor, program: Progra
 
 
 def _trigonometry(half_shared, half_rows):
-    """Cosines and sines, each of both blocks: [False] of angles alike in every row, [True] of the others."""
-    return (half_shared.cos(), half_rows.cos()), (half_shared.sin(), half_rows.sin())
+    """Cosines and sines (1, 1 or B), each of both blocks: [False] of angles alike in every row, [True] of others."""
+    blocks = (half_shared[:, None], half_rows)
+    return [[block.cos().split(1) for block in blocks], [block.sin().split(1) for block in blocks]]
 
 
 def _zero_state(half_rows: torch.Tensor, program: Program) -> torch.Tensor:
@@ -130,7 +131,7 @@ class _Evolve(torch.autograd.Function):
             if not missing:
                 break
             c, s = cos[per_row][place], sin[per_row][place]
-            pair = torch.addcmul(c * pair, turned, sign[:, None, None] * s, value=-1)
+            pair = torch.addcmul(c * pair, turned, (sign[:, None] * s)[:, None], value=-1)
         blocks = zip(found, (half_shared, half_rows), wanted, strict=True)
         grads = [(torch.stack(f[::-1]) if f else torch.zeros_like(half)) if w else None for f, half, w in blocks]
         return (*grads, None)
