@@ -4,8 +4,10 @@ import numpy as np
 import oracles
 import pennylane as qml
 import pytest
+import torch
 from scipy import sparse
 
+from qnn.circuits.capture import capture
 from qnn.circuits.observables import PauliSum, pauli, pauli_sum
 from qnn.circuits.pauli_form import squared
 from qnn.errors import UnsupportedError
@@ -84,6 +86,38 @@ def test_sizes_up_to_the_limits() -> None:
 def test_matrices_on_many_wires_are_refused(observable, message: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         pauli_sum(observable)
+
+
+def test_a_torch_matrix_keeps_its_values_while_the_function_is_traced() -> None:
+    matrix = torch.tensor(hermitian(2))
+
+    def function(w):
+        qml.RX(w[0], wires=0)
+        qml.RY(w[1], wires=1)
+        return qml.expval(qml.Hermitian(matrix, wires=[0, 1]) @ qml.Z(2)), qml.var(0.5 * qml.Hermitian(matrix, [1, 0]))
+
+    (product, part) = capture(function, n_inputs=0, weight_shapes={"w": (2,)}).circuit.measurements
+    assert product.observable == pauli_sum(qml.Hermitian(hermitian(2), wires=[0, 1]) @ qml.Z(2))
+    assert part.observable == pauli_sum(0.5 * qml.Hermitian(hermitian(2), wires=[1, 0]))
+
+
+@pytest.mark.parametrize(
+    "observable",
+    [
+        lambda w: w[0] * qml.Z(0),
+        lambda w: qml.Hermitian(torch.eye(2), wires=0),
+        lambda w: qml.X(1) @ (torch.cos(w[1]) * qml.Hadamard(0)),
+    ],
+)
+def test_an_observable_of_weights_is_refused(observable) -> None:
+    def function(w):
+        qml.RX(w[0], wires=0)
+        return qml.expval(observable(w))
+
+    with pytest.raises(
+        UnsupportedError, match=r"`observables` must not depend on inputs or weights; got .* Multiply the"
+    ):
+        capture(function, n_inputs=0, weight_shapes={"w": (2,)})
 
 
 def test_the_square_of_a_sum_on_many_wires_is_refused() -> None:

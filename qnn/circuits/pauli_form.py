@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pennylane as qml
+import torch
 from pennylane.operation import Operator
 from pennylane.ops.op_math import Prod, SProd, Sum
 from pennylane.ops.qubit.observables import BasisStateProjector
 from pennylane.pauli import PauliSentence, PauliWord
+from torch._subclasses.fake_tensor import is_fake
+from torch.utils._python_dispatch import _disable_current_modes
 
 from qnn.errors import UnsupportedError
 
@@ -29,16 +32,28 @@ def sentence_of(observable: Operator) -> PauliSentence:
     Sums, products and multiples are taken apart; what remains is decomposed by its matrix.
 
     Raises:
-        UnsupportedError: a matrix on too many wires, or an operator without a matrix.
+        UnsupportedError: a matrix on too many wires, an operator without a matrix, or numbers that are only known
+            when the circuit runs.
     """
+    if any(is_fake(parameter) for parameter in observable.parameters if isinstance(parameter, torch.Tensor)):
+        raise UnsupportedError(
+            f"`observables` must not depend on inputs or weights; got {observable.name} on wires "
+            f"{list(observable.wires)} with a tensor of the quantum function. Multiply the layer's output by a weight, "
+            "and write constants as numbers or NumPy arrays."
+        )
+    with _disable_current_modes():  # capture traces: a torch matrix would lose its values here
+        return _sentence(observable)
+
+
+def _sentence(observable: Operator) -> PauliSentence:
     if observable.pauli_rep is not None:
         return observable.pauli_rep
     if isinstance(observable, Prod):
-        return reduce(matmul, map(sentence_of, observable.operands))
+        return reduce(matmul, map(_sentence, observable.operands))
     if isinstance(observable, Sum):
-        return sum(map(sentence_of, observable.operands), PauliSentence())
+        return sum(map(_sentence, observable.operands), PauliSentence())
     if isinstance(observable, SProd):
-        return sentence_of(observable.base) * complex(observable.scalar)
+        return _sentence(observable.base) * complex(observable.scalar)
     if isinstance(observable, BasisStateProjector):
         return _basis_projector(observable)
     return _decomposed(observable)
