@@ -230,9 +230,9 @@ def test_forty_qubits_are_refused_before_anything_is_allocated() -> None:
 
 
 def test_large_registers_run_with_few_lanes() -> None:
-    tiling = engine._Tiling.of(64, 2**25, 8)
-    assert tiling.lanes * 4 * 2**25 * 8 <= engine.WORK_BYTES
-    assert engine._Tiling.of(64, 2**4, 8).n_tiles == 1
+    tiling = engine._Tiling.of(64, 25, 8)
+    assert tiling.width * 4 * 2**25 * 8 <= engine.WORK_BYTES
+    assert engine._Tiling.of(64, 4, 8).n_tiles == 1
 
 
 # closed forms -------------------------------------------------------------------------------------------------
@@ -292,3 +292,23 @@ def test_final_states_are_the_circuits_up_to_a_phase(seed: int) -> None:
     for row, state in zip(angles.rows.numpy(), found, strict=True):
         expected = oracles.state(circuit, angles.shared.numpy(), row)
         assert abs(np.vdot(expected, state)) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("lane_bits", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(6))
+def test_index_bits_within_the_lanes_change_nothing(seed: int, lane_bits: int, monkeypatch) -> None:
+    circuit = random_circuit(seed, 4, 25)
+    angles = random_angles(circuit, 3, seed)
+    shared, rows = angles.shared.numpy(), angles.rows.numpy()
+    for program in compiled(circuit).programs:
+        plain = engine.Engine(program)
+        cotangent = np.random.default_rng(seed).normal(size=(3, program.measurement.n_values))
+        values, states = plain.forward(shared, rows, keep=True)
+        gradients_ = plain.backward(shared, rows, states, cotangent)
+        other = engine.Engine(program)
+        monkeypatch.setattr(engine._Tiling, "of", lambda n, *_: engine._Tiling(n, 1, n, lane_bits))
+        found, states = other.forward(shared, rows, keep=True)
+        np.testing.assert_allclose(found, values, atol=1e-12)
+        for got, expected in zip(other.backward(shared, rows, states, cotangent), gradients_, strict=True):
+            np.testing.assert_allclose(got, expected, atol=1e-12)
+        monkeypatch.undo()

@@ -15,7 +15,7 @@ from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Expectation
 from qnn.simulation import torch_engine
 from qnn.simulation.engine import Engine, check_memory
-from qnn.simulation.program import Program, Rotations, WordMeasurement, outcomes_program, words_program
+from qnn.simulation.program import Program, WordMeasurement, outcomes_program, words_program
 
 
 class Statevector(Backend):
@@ -100,12 +100,13 @@ class StatevectorExecutable(Executable):
         states = residuals.numpy()
         grad_shared, grad_rows = np.zeros_like(shared), np.zeros_like(rows)
         for engine, weights in self._exact:
-            rotations = engine.program.rotations
-            wanted = (rotations.column >= 0) & np.where(rotations.per_row, need_rows, need_shared)
-            if wanted.any():
-                values = (cotangent.numpy() @ weights.T).astype(rows.dtype)
-                by_rotation = engine.backward(shared, rows, states if states.size else states[:0], values, wanted)
-                _accumulate(rotations, wanted, by_rotation, grad_shared, grad_rows)
+            values = (cotangent.numpy() @ weights.T).astype(rows.dtype)
+            kept = states.copy() if states.size else states[:0]
+            by_shared, by_rows = engine.backward(
+                shared, rows, kept, values, need_shared=need_shared, need_rows=need_rows
+            )
+            grad_shared += by_shared
+            grad_rows += by_rows
         return Angles(torch.from_numpy(grad_shared), torch.from_numpy(grad_rows))
 
     def gradient(self, angles: Angles, cotangent: torch.Tensor) -> Angles:
@@ -129,14 +130,3 @@ class StatevectorExecutable(Executable):
 
 def _numpy(angles: Angles) -> tuple[np.ndarray, np.ndarray]:
     return angles.shared.detach().cpu().numpy(), angles.rows.detach().cpu().numpy()
-
-
-def _accumulate(
-    rotations: Rotations, wanted: np.ndarray, by_rotation: np.ndarray, shared: np.ndarray, rows: np.ndarray
-) -> None:
-    """Add derivatives by rotation angles (N, K) to those by slots: several rotations may share one slot."""
-    by_angle = by_rotation * rotations.scale.astype(by_rotation.dtype)
-    k = np.flatnonzero(wanted & ~rotations.per_row)
-    np.add.at(shared, rotations.column[k], by_angle[:, k].sum(axis=0))
-    k = np.flatnonzero(wanted & rotations.per_row)
-    np.add.at(rows.T, rotations.column[k], by_angle[:, k].T)

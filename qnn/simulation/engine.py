@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qnn.errors import ArgumentError
-from qnn.simulation import kernels
-from qnn.simulation.program import Program, WordMeasurement
+from qnn.simulation import measuring, sweeps
+from qnn.simulation.program import Program
+from qnn.simulation.schedule import Schedule, schedule
 
-TILE_BYTES = 1 << 18  # two states of a tile stay within a core's second-level cache
+TILE_BYTES = 1 << 20  # two states of a tile stay within a core's second-level cache
+MOST_ROWS, LEAST_ROWS = 512, 32  # of a tile
+LEAST_LANES = 32  # where a tile has fewer rows, low bits of the index fill the lanes
 WORK_BYTES = 1 << 30  # the states of a tile at most: large registers run with fewer lanes
 KEEP_BYTES = 1 << 28  # final states kept for the adjoint; beyond, they are computed again
 MAX_BYTES = 1 << 34  # the largest working set that is started at all
@@ -27,128 +30,153 @@ _PARALLEL_FROM = 1 << 19  # amplitude updates below which threads cost more than
 class _Tiling:
     n_rows: int
     n_tiles: int
-    lanes: int
+    width: int
+    lane_bits: int
 
     @classmethod
-    def of(cls, n_rows: int, n_amplitudes: int, itemsize: int) -> _Tiling:
-        one_lane = 4 * n_amplitudes * itemsize  # two states
-        widest = max(1, min(512, max(32, TILE_BYTES // one_lane), WORK_BYTES // one_lane))
+    def of(cls, n_rows: int, n_wires: int, itemsize: int) -> _Tiling:
+        one = 4 * 2**n_wires * itemsize  # two states of one row
+        widest = max(1, min(MOST_ROWS, max(LEAST_ROWS, TILE_BYTES // one), WORK_BYTES // one))
         n_tiles = max(1, -(-n_rows // widest))
-        return cls(n_rows, n_tiles, max(1, -(-n_rows // n_tiles)))
+        width = max(1, -(-n_rows // n_tiles))
+        lane_bits = max(0, (LEAST_LANES - 1).bit_length() - (width - 1).bit_length()) if n_wires >= 7 else 0
+        return cls(n_rows, n_tiles, width, lane_bits)
 
     def split(self, columns: np.ndarray) -> np.ndarray:
         """(N, C) as (n_tiles, C, T), padded with zeros."""
-        padded = np.zeros((self.n_tiles * self.lanes, columns.shape[1]), dtype=columns.dtype)
+        if self.n_tiles == 1:
+            return np.ascontiguousarray(columns.T)[None]
+        padded = np.zeros((self.n_tiles * self.width, columns.shape[1]), dtype=columns.dtype)
         padded[: self.n_rows] = columns
-        return np.ascontiguousarray(padded.reshape(self.n_tiles, self.lanes, columns.shape[1]).transpose(0, 2, 1))
+        return np.ascontiguousarray(padded.reshape(self.n_tiles, self.width, columns.shape[1]).transpose(0, 2, 1))
 
     def join(self, tiles: np.ndarray) -> np.ndarray:
         """(n_tiles, C, T) as (N, C)."""
-        padded = tiles.transpose(0, 2, 1).reshape(self.n_tiles * self.lanes, tiles.shape[1])
+        padded = tiles.transpose(0, 2, 1).reshape(self.n_tiles * self.width, tiles.shape[1])
         return np.ascontiguousarray(padded[: self.n_rows])
+
+    def lanes(self, state: np.ndarray) -> np.ndarray:
+        """A state (2, S, T) as the rows of lanes that the sweeps work on."""
+        return state.reshape(-1, self.width << self.lane_bits)
 
 
 class Engine:
-    """One program with its rotations in the kernels' form."""
+    """One program, scheduled for the compiled sweeps."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        rotations = program.rotations
-        self._shared = np.flatnonzero(~rotations.per_row)
-        self._rows = np.flatnonzero(rotations.per_row)
-        place = np.empty(len(rotations), dtype=np.int64)
-        place[self._shared] = np.arange(len(self._shared))
-        place[self._rows] = np.arange(len(self._rows))
-        self._structure = (rotations.x, rotations.z, rotations.per_row, place)
+        r = program.rotations
+        self._shared, self._rows = np.flatnonzero(~r.per_row), np.flatnonzero(r.per_row)
+        self._schedules: dict[int, Schedule] = {}
+
+    def schedule(self, lane_bits: int) -> Schedule:
+        """The instructions for tiles with `lane_bits` index bits within the lanes."""
+        if lane_bits not in self._schedules:
+            self._schedules[lane_bits] = schedule(self.program, lane_bits)
+        return self._schedules[lane_bits]
 
     def forward(self, shared: np.ndarray, rows: np.ndarray, *, keep: bool) -> tuple[np.ndarray, np.ndarray]:
         """Measured values (N, W), and the final states (n_tiles, 2, S, T), or an empty array where not kept."""
-        tiling, trig = self._prepare(shared, rows)
-        n_amplitudes = 2**self.program.n_wires
-        values = np.empty((tiling.n_tiles, self.program.measurement.n_values, tiling.lanes), dtype=rows.dtype)
-        keep = keep and 2 * tiling.n_tiles * n_amplitudes * tiling.lanes * rows.itemsize <= KEEP_BYTES
-        states = np.empty((tiling.n_tiles if keep else 0, 2, n_amplitudes, tiling.lanes), dtype=rows.dtype)
+        tiling, angles = self._tiling(rows), self._angles(shared, rows)
+        plan, n_amplitudes = self.schedule(tiling.lane_bits), 2**self.program.n_wires
+        values = np.empty((tiling.n_tiles, self.program.measurement.n_values, tiling.width), dtype=rows.dtype)
+        keep = keep and 2 * tiling.n_tiles * n_amplitudes * tiling.width * rows.itemsize <= KEEP_BYTES
+        states = np.empty((tiling.n_tiles if keep else 0, 2, n_amplitudes, tiling.width), dtype=rows.dtype)
 
         def work(tile: int) -> None:
             state = states[tile] if keep else np.empty(states.shape[1:], dtype=rows.dtype)
-            kernels.evolve(state[0], state[1], *self._structure, *trig(tile))
-            self._measure(state, values[tile])
+            self._evolve(plan, tiling, state, angles, tile)
+            _measure(plan, state, values[tile])
 
         self._each(work, tiling)
         return tiling.join(values), states
 
-    def states(self, shared: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Final amplitudes (N, S), complex; of a program from `states_program` they are the circuit's."""
-        tiling, trig = self._prepare(shared, rows)
-        tiles = np.empty((tiling.n_tiles, 2, 2**self.program.n_wires, tiling.lanes), dtype=rows.dtype)
-
-        def work(tile: int) -> None:
-            kernels.evolve(tiles[tile, 0], tiles[tile, 1], *self._structure, *trig(tile))
-
-        self._each(work, tiling)
-        real, imaginary = (tiling.join(tiles[:, part]) for part in range(2))
-        return real + np.multiply(1j, imaginary, dtype=np.result_type(real, np.complex64))
-
     def backward(
-        self, shared: np.ndarray, rows: np.ndarray, states: np.ndarray, cotangent: np.ndarray, wanted: np.ndarray
-    ) -> np.ndarray:
-        """Derivative of Σ cotangent·values by each rotation's angle.
+        self,
+        shared: np.ndarray,
+        rows: np.ndarray,
+        states: np.ndarray,
+        cotangent: np.ndarray,
+        *,
+        need_shared: bool = True,
+        need_rows: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of Σ cotangent·values by the angles.
 
         Args:
             shared: shape (S,).
             rows: shape (N, R).
-            states: as `forward` returned them; empty to compute them again.
+            states: as `forward` returned them; empty to compute them again. They are overwritten.
             cotangent: shape (N, W).
-            wanted: shape (K,) bool; other derivatives are left zero.
+            need_shared: whether derivatives by shared angles are wanted.
+            need_rows: whether derivatives by the rows' own angles are wanted.
 
         Returns:
-            Shape (N, K).
+            Shapes (S,) and (N, R); zero where not wanted.
         """
-        tiling, trig = self._prepare(shared, rows)
-        shape = (2, 2**self.program.n_wires, tiling.lanes)
-        gradient = np.zeros((tiling.n_tiles, len(wanted), tiling.lanes), dtype=rows.dtype)
+        r, tiling, angles = self.program.rotations, self._tiling(rows), self._angles(shared, rows)
+        plan, n_amplitudes = self.schedule(tiling.lane_bits), 2**self.program.n_wires
+        last = plan.first_of_interest(need_shared, need_rows)
         weights = tiling.split(cotangent)
+        by_shared = np.zeros((tiling.n_tiles, len(self._shared)))
+        by_rows = np.zeros((tiling.n_tiles, len(self._rows), tiling.width), dtype=rows.dtype)
 
         def work(tile: int) -> None:
-            psi = states[tile].copy() if len(states) else np.empty(shape, dtype=rows.dtype)
+            psi = states[tile] if len(states) else np.empty((2, n_amplitudes, tiling.width), dtype=rows.dtype)
             if not len(states):
-                kernels.evolve(psi[0], psi[1], *self._structure, *trig(tile))
-            lam = np.empty(shape, dtype=rows.dtype)
-            self._seed_cotangent(psi, weights[tile], lam)
-            states_ = (psi[0], psi[1], lam[0], lam[1])
-            kernels.sweep_back(*states_, *self._structure, *trig(tile), wanted, gradient[tile])  # type: ignore[call-arg]
+                self._evolve(plan, tiling, psi, angles, tile)
+            lam = np.empty_like(psi)
+            _cotangent(plan, psi, weights[tile], lam)
+            v, w = tiling.lanes(psi), tiling.lanes(lam)
+            spare = _spare(plan, v)
+            sweeps.sweep_back(v, w, spare, *plan.operands, *angles(tile), last, by_shared[tile], by_rows[tile])
 
         self._each(work, tiling)
-        return tiling.join(gradient)
+        grad_shared, grad_rows = np.zeros_like(shared), np.zeros_like(rows)
+        if need_shared:
+            k = self._shared[r.column[self._shared] >= 0]
+            by_angle = by_shared.sum(axis=0)[r.column[self._shared] >= 0] * r.scale[k]
+            grad_shared += np.bincount(r.column[k], by_angle, minlength=len(shared)).astype(shared.dtype)
+        if need_rows:
+            self._add_rows(tiling.join(by_rows), grad_rows)
+        return grad_shared, grad_rows
 
-    def _prepare(self, shared: np.ndarray, rows: np.ndarray) -> tuple[_Tiling, Callable[[int], tuple]]:
-        rotations, dtype = self.program.rotations, rows.dtype
-        n_amplitudes = 2**self.program.n_wires
-        check_memory(self.program.n_wires, dtype.itemsize)
-        tiling = _Tiling.of(len(rows), n_amplitudes, dtype.itemsize)
-        k = self._shared
-        fixed = np.concatenate([shared, [0.0]]).astype(np.float64)[rotations.column[k]]  # column -1 is the 0
-        half_s = (fixed * rotations.scale[k] + rotations.constant[k]) / 2
+    def _add_rows(self, by_rotation: np.ndarray, gradient: np.ndarray) -> None:
+        column, scale = self.program.rotations.column[self._rows], self.program.rotations.scale[self._rows]
+        by_angle = by_rotation * scale.astype(by_rotation.dtype)
+        if len(column) == len(set(column.tolist())):
+            gradient[:, column] = by_angle
+        else:
+            np.add.at(gradient.T, column, by_angle.T)
+
+    def states(self, shared: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Final amplitudes (N, S), complex; of a program from `states_program` they are the circuit's."""
+        tiling, angles = replace(self._tiling(rows), lane_bits=0), self._angles(shared, rows)
+        plan = schedule(self.program, plain=True)
+        tiles = np.empty((tiling.n_tiles, 2, 2**self.program.n_wires, tiling.width), dtype=rows.dtype)
+        self._each(lambda tile: self._evolve(plan, tiling, tiles[tile], angles, tile), tiling)
+        real, imaginary = (tiling.join(tiles[:, part]) for part in range(2))
+        return real + np.multiply(1j, imaginary, dtype=np.result_type(real, np.complex64))
+
+    def _tiling(self, rows: np.ndarray) -> _Tiling:
+        check_memory(self.program.n_wires, rows.itemsize)
+        return _Tiling.of(len(rows), self.program.n_wires, rows.itemsize)
+
+    def _evolve(self, plan: Schedule, tiling: _Tiling, state: np.ndarray, angles: Callable, tile: int) -> None:
+        v = tiling.lanes(state)
+        sweeps.evolve(v, _spare(plan, v), *plan.operands, *angles(tile))
+
+    def _angles(self, shared: np.ndarray, rows: np.ndarray) -> Callable[[int], tuple[np.ndarray, ...]]:
+        """Half angles of the shared rotations, their cosines and sines, and those of the rows, tile by tile."""
+        r, k, dtype = self.program.rotations, self._shared, rows.dtype
+        fixed = np.concatenate([shared, [0.0]]).astype(np.float64)[r.column[k]]  # column -1 is the 0
+        half = (fixed * r.scale[k] + r.constant[k]) / 2
         k = self._rows
-        half_r = (rows[:, rotations.column[k]] * rotations.scale[k] + rotations.constant[k]).astype(dtype) / 2
-        tiles = tiling.split(half_r)
-        cos_s, sin_s = np.cos(half_s).astype(dtype), np.sin(half_s).astype(dtype)
+        half_rows = (rows[:, r.column[k]] * r.scale[k] + r.constant[k]).astype(dtype) / 2
+        tiles = self._tiling(rows).split(half_rows)
+        cos_s, sin_s = np.cos(half).astype(dtype), np.sin(half).astype(dtype)
         cos_r, sin_r = np.cos(tiles), np.sin(tiles)
-        return tiling, lambda tile: (cos_s, sin_s, cos_r[tile], sin_r[tile])
-
-    def _measure(self, state: np.ndarray, out: np.ndarray) -> None:
-        m = self.program.measurement
-        if isinstance(m, WordMeasurement):
-            kernels.measure_words(state[0], state[1], m.x, m.z, out)
-        else:
-            kernels.measure_outcomes(state[0], state[1], m.outcome, out)
-
-    def _seed_cotangent(self, psi: np.ndarray, weights: np.ndarray, lam: np.ndarray) -> None:
-        m = self.program.measurement
-        if isinstance(m, WordMeasurement):
-            kernels.words_cotangent(psi[0], psi[1], m.x, m.z, weights, lam[0], lam[1])
-        else:
-            kernels.outcomes_cotangent(psi[0], psi[1], m.outcome, weights, lam[0], lam[1])
+        return lambda tile: (half, cos_s, sin_s, cos_r[tile], sin_r[tile])
 
     def _each(self, work: Callable[[int], None], tiling: _Tiling) -> None:
         size = tiling.n_rows * 2**self.program.n_wires * max(1, len(self.program.rotations))
@@ -157,6 +185,29 @@ class Engine:
         else:
             for tile in range(tiling.n_tiles):
                 work(tile)
+
+
+def _spare(plan: Schedule, v: np.ndarray) -> np.ndarray:
+    """Room for amplitudes that move."""
+    return np.empty_like(v) if len(plan.labels) else v[:0]
+
+
+def _measure(plan: Schedule, state: np.ndarray, out: np.ndarray) -> None:
+    if len(plan.outcome):
+        measuring.measure_outcomes(state, plan.outcome, out)
+    elif plan.diagonal:
+        measuring.measure_diagonal(state, plan.words, plan.lane_bits, out)
+    else:
+        measuring.measure_words(state, plan.words, out)
+
+
+def _cotangent(plan: Schedule, psi: np.ndarray, weights: np.ndarray, lam: np.ndarray) -> None:
+    if len(plan.outcome):
+        measuring.outcomes_cotangent(psi, plan.outcome, weights, lam)
+    elif plan.diagonal:
+        measuring.diagonal_cotangent(psi, plan.words, plan.lane_bits, weights, lam)
+    else:
+        measuring.words_cotangent(psi, plan.words, weights, lam)
 
 
 def check_memory(n_wires: int, itemsize: int) -> None:

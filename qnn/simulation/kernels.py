@@ -1,20 +1,31 @@
-"""Compiled loops of the embedded simulator: Pauli rotations on a tile of batch lanes.
+"""Compiled passes over a tile of batch lanes.
 
-Shapes: T lanes of a tile, S = 2^Q amplitudes, K rotations, W measured values. A state is two
-arrays (S, T), real and imaginary part, lanes contiguous: every inner loop runs over lanes and
-vectorises. For a Pauli with masks (x, z) and n_y letters Y, P|j> = i^n_y (-1)^|j&z| |j^x>, so that
-amplitudes mix in pairs (j, j^x), by a real factor where n_y is odd and by an imaginary one where it
-is even.
+Shapes: T batch rows of a tile, S = 2^Q amplitudes, L = T·2^l lanes, R = S/2^l rows of lanes.
+
+A state is one real array (2R, L): the real parts of all amplitudes, then the imaginary parts. The l lowest bits of an
+amplitude's index lie inside the lanes, so that a single batch row still fills the vector units; for wide tiles l = 0.
+Every inner loop runs over lanes and vectorises.
+
+In this form -iP, for any Pauli word P, is a real antisymmetric matrix: it takes row J to row J^X with the factor
+g·(-1)^|J&Z|. X and Z are P's own masks, with the bit above them (imaginary part or not) set in both when P has
+an even number of letters Y. So one kernel serves every rotation. Passes reach the first 2^d rows of each part: at
+the start of a circuit the others are still zero.
 """
 
 from __future__ import annotations
+
+import math
 
 import numba
 import numpy as np
 from numba.extending import overload
 
 _jit = numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+_reducing = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
 _inline = numba.njit(nogil=True, inline="always", fastmath={"contract"}, error_model="numpy")
+
+
+_ROUND = 6755399441055744.0  # 1.5·2^52: adding and subtracting it rounds to an integer, in vector units too
 
 
 def lane(value, b):
@@ -30,13 +41,13 @@ def _lane(value, b):
 
 
 @_inline
-def parity(v):
-    """1 if an odd number of bits is set, else 0."""
+def sign(v):
+    """-1 if an odd number of bits is set, else 1."""
     v ^= v >> 32
     v ^= v >> 16
     v ^= v >> 8
     v ^= v >> 4
-    return (0x6996 >> (v & 15)) & 1
+    return 1 - 2 * ((0x6996 >> (v & 15)) & 1)
 
 
 @_inline
@@ -49,190 +60,270 @@ def top_bit(x):
 
 
 @_inline
-def word_sign(n_y):
-    """(-1)^(n_y // 2): the real factor left of i^n_y when one i is taken out for odd n_y."""
-    return 1.0 - 2.0 * ((n_y >> 1) & 1)
+def without_bit(h, bit):
+    """The h-th of the numbers in which `bit` is not set."""
+    return ((h & ~(bit - 1)) << 1) | (h & (bit - 1))
 
 
 @_inline
-def count_bits(v):
-    """Number of set bits."""
-    n = 0
-    while v:
-        v &= v - 1
-        n += 1
-    return n
+def row_of(h, d, n_rows):
+    """The row of a compact number: d bits of the row, and above them the part."""
+    return (h & ((1 << d) - 1)) + (h >> d) * n_rows
 
 
 @_jit
-def rotate(re, im, x, z, cos, sin):
-    """ψ ← cos·ψ - i sin·Pψ; cos and sin are scalars (all lanes) or arrays (T,)."""
-    n_amplitudes, n_lanes = re.shape
-    one = re.dtype.type(1)
-    if x == 0:
-        for j in range(n_amplitudes):
-            f = one - 2 * re.dtype.type(parity(j & z))
-            r, m = re[j], im[j]
-            for b in range(n_lanes):
-                c, s = lane(cos, b), f * lane(sin, b)
-                a, d = r[b], m[b]
-                r[b] = c * a + s * d
-                m[b] = c * d - s * a
-        return
-    n_y = count_bits(x & z)
+def rotate(v, x, z, g, d, cos, sin, flip):
+    """ψ ← cos·ψ + sin·(-iP)ψ.
+
+    `cos` and `sin` are scalars, or arrays (L,) where lanes differ; `flip` has the signs of P within the lanes.
+    """
+    n_rows = v.shape[0] // 2
     top = top_bit(x)
-    base = re.dtype.type(word_sign(n_y))
-    for h in range(n_amplitudes // 2):
-        j = ((h & ~(top - 1)) << 1) | (h & (top - 1))
-        f = base * (one - 2 * re.dtype.type(parity(j & z)))
-        r0, m0, r1, m1 = re[j], im[j], re[j ^ x], im[j ^ x]
-        if n_y & 1:
-            for b in range(n_lanes):
-                c, s = lane(cos, b), f * lane(sin, b)
-                a0, d0, a1, d1 = r0[b], m0[b], r1[b], m1[b]
-                r0[b] = c * a0 - s * a1
-                m0[b] = c * d0 - s * d1
-                r1[b] = c * a1 + s * a0
-                m1[b] = c * d1 + s * d0
+    for h in range(1 << d):
+        j = without_bit(h, top)
+        f = v.dtype.type(g * sign(j & z))
+        p, q = v[row_of(j, d, n_rows)], v[row_of(j ^ x, d, n_rows)]
+        for b in range(v.shape[1]):
+            c, s = lane(cos, b), f * lane(flip, b) * lane(sin, b)
+            a0, a1 = p[b], q[b]
+            p[b] = c * a0 - s * a1
+            q[b] = c * a1 + s * a0
+
+
+@_reducing
+def rotate_back(v, w, x, z, g, d, cos, sin, flip):
+    """Undo on ψ and λ a rotation that all rows share; returns Re <λ|-iP|ψ>, the derivative by its angle."""
+    n_rows = v.shape[0] // 2
+    top = top_bit(x)
+    total = 0.0
+    for h in range(1 << d):
+        j = without_bit(h, top)
+        f = v.dtype.type(g * sign(j & z))
+        jr, kr = row_of(j, d, n_rows), row_of(j ^ x, d, n_rows)
+        p, q, r, t = v[jr], v[kr], w[jr], w[kr]
+        part = v.dtype.type(0)
+        for b in range(v.shape[1]):
+            fb = f * lane(flip, b)
+            c, s = cos, fb * sin
+            a0, a1, b0, b1 = p[b], q[b], r[b], t[b]
+            part += fb * (b1 * a0 - b0 * a1)
+            p[b] = c * a0 + s * a1
+            q[b] = c * a1 - s * a0
+            r[b] = c * b0 + s * b1
+            t[b] = c * b1 - s * b0
+        total += part
+    return total
+
+
+@_jit
+def rotate_rows_back(v, w, x, z, g, d, cos, sin, flip, out):
+    """The same where lanes have angles of their own; the derivatives are added to `out` (L,)."""
+    n_rows = v.shape[0] // 2
+    top = top_bit(x)
+    for h in range(1 << d):
+        j = without_bit(h, top)
+        f = v.dtype.type(g * sign(j & z))
+        jr, kr = row_of(j, d, n_rows), row_of(j ^ x, d, n_rows)
+        p, q, r, t = v[jr], v[kr], w[jr], w[kr]
+        for b in range(v.shape[1]):
+            fb = f * lane(flip, b)
+            c, s = cos[b], fb * sin[b]
+            a0, a1, b0, b1 = p[b], q[b], r[b], t[b]
+            out[b] += fb * (b1 * a0 - b0 * a1)
+            p[b] = c * a0 + s * a1
+            q[b] = c * a1 - s * a0
+            r[b] = c * b0 + s * b1
+            t[b] = c * b1 - s * b0
+
+
+@_jit
+def turn(v, x, z, g, d, flip):
+    """ψ ← (1 - iP)ψ, √2 times a rotation by π/2."""
+    n_rows = v.shape[0] // 2
+    top = top_bit(x)
+    for h in range(1 << d):
+        j = without_bit(h, top)
+        f = v.dtype.type(g * sign(j & z))
+        p, q = v[row_of(j, d, n_rows)], v[row_of(j ^ x, d, n_rows)]
+        for b in range(v.shape[1]):
+            s = f * lane(flip, b)
+            a0, a1 = p[b], q[b]
+            p[b] = a0 - s * a1
+            q[b] = a1 + s * a0
+
+
+@_jit
+def two_turns(v, x1, z1, g1, x2, z2, g2, d, flip1, flip2):
+    """Two turns in one pass, the first one first; x1 and x2 differ."""
+    n_rows = v.shape[0] // 2
+    high = top_bit(x1)
+    low = top_bit(x2 ^ x1 if x2 & high else x2)
+    low, high = min(low, high), max(low, high)
+    for h in range(1 << (d - 1)):
+        j = without_bit(without_bit(h, low), high)
+        f1, f2 = g1 * sign(j & z1), g2 * sign(j & z2)
+        f1_too, f2_too = v.dtype.type(f1 * sign(x2 & z1)), v.dtype.type(f2 * sign(x1 & z2))
+        f1, f2 = v.dtype.type(f1), v.dtype.type(f2)
+        p, q = v[row_of(j, d, n_rows)], v[row_of(j ^ x1, d, n_rows)]
+        r, t = v[row_of(j ^ x2, d, n_rows)], v[row_of(j ^ x1 ^ x2, d, n_rows)]
+        for b in range(v.shape[1]):
+            s1, s2 = lane(flip1, b), lane(flip2, b)
+            a0, a1, a2, a3 = p[b], q[b], r[b], t[b]
+            c0, c1 = a0 - f1 * s1 * a1, a1 + f1 * s1 * a0
+            c2, c3 = a2 - f1_too * s1 * a3, a3 + f1_too * s1 * a2
+            p[b] = c0 - f2 * s2 * c2
+            r[b] = c2 + f2 * s2 * c0
+            q[b] = c1 - f2_too * s2 * c3
+            t[b] = c3 + f2_too * s2 * c1
+
+
+@_jit
+def phases(v, d, cos, sin):
+    """ψ_j ← (cos_j - i sin_j)ψ_j; tables are (R, 1), or (R, L) where lanes differ."""
+    n_rows = v.shape[0] // 2
+    for j in range(1 << d):
+        p, q = v[j], v[n_rows + j]
+        if cos.shape[1] == 1:
+            c, s = cos[j, 0], sin[j, 0]
+            for b in range(v.shape[1]):
+                a0, a1 = p[b], q[b]
+                p[b] = c * a0 + s * a1
+                q[b] = c * a1 - s * a0
         else:
-            for b in range(n_lanes):
-                c, s = lane(cos, b), f * lane(sin, b)
-                a0, d0, a1, d1 = r0[b], m0[b], r1[b], m1[b]
-                r0[b] = c * a0 + s * d1
-                m0[b] = c * d0 - s * a1
-                r1[b] = c * a1 + s * d0
-                m1[b] = c * d1 - s * a0
+            cl, sl = cos[j], sin[j]
+            for b in range(v.shape[1]):
+                a0, a1 = p[b], q[b]
+                p[b] = cl[b] * a0 + sl[b] * a1
+                q[b] = cl[b] * a1 - sl[b] * a0
 
 
-@_jit
-def overlap(lr, lm, re, im, x, z, out):
-    """out[b] += Im <λ|P|ψ>, which is the derivative with respect to the angle of a rotation about P."""
-    n_amplitudes, n_lanes = re.shape
-    one = re.dtype.type(1)
-    n_y = count_bits(x & z)
-    base = re.dtype.type(word_sign(n_y))
-    for j in range(n_amplitudes):
-        f = base * (one - 2 * re.dtype.type(parity(j & z)))
-        r, m, p, q = re[j], im[j], lr[j ^ x], lm[j ^ x]
-        if n_y & 1:
-            for b in range(n_lanes):
-                out[b] += f * (p[b] * r[b] + q[b] * m[b])
+@_reducing
+def phases_back(v, w, d, cos, sin, overlap):
+    """Undo phases on ψ and λ; overlap[j] = Im(λ_j* ψ_j) summed over batch rows, shape (2^d, L/T)."""
+    n_rows, width = v.shape[0] // 2, v.shape[1] // overlap.shape[1]
+    for j in range(1 << d):
+        p, q, r, t = v[j], v[n_rows + j], w[j], w[n_rows + j]
+        for i in range(overlap.shape[1]):
+            part = v.dtype.type(0)
+            for b in range(i * width, (i + 1) * width):
+                part += r[b] * q[b] - t[b] * p[b]
+            overlap[j, i] = part
+        if cos.shape[1] == 1:
+            c, s = cos[j, 0], sin[j, 0]
+            for b in range(v.shape[1]):
+                a0, a1, b0, b1 = p[b], q[b], r[b], t[b]
+                p[b] = c * a0 - s * a1
+                q[b] = c * a1 + s * a0
+                r[b] = c * b0 - s * b1
+                t[b] = c * b1 + s * b0
         else:
-            for b in range(n_lanes):
-                out[b] += f * (p[b] * m[b] - q[b] * r[b])
+            cl, sl = cos[j], sin[j]
+            for b in range(v.shape[1]):
+                a0, a1, b0, b1 = p[b], q[b], r[b], t[b]
+                p[b] = cl[b] * a0 - sl[b] * a1
+                q[b] = cl[b] * a1 + sl[b] * a0
+                r[b] = cl[b] * b0 - sl[b] * b1
+                t[b] = cl[b] * b1 + sl[b] * b0
 
 
 @_jit
-def expectation(re, im, x, z, out):
-    """out[b] = <ψ|P|ψ>."""
-    n_amplitudes, n_lanes = re.shape
-    one = re.dtype.type(1)
-    n_y = count_bits(x & z)
-    base = re.dtype.type(word_sign(n_y))
-    out[:] = 0
-    for j in range(n_amplitudes):
-        f = base * (one - 2 * re.dtype.type(parity(j & z)))
-        r, m, p, q = re[j], im[j], re[j ^ x], im[j ^ x]
-        if n_y & 1:
-            for b in range(n_lanes):
-                out[b] += f * (q[b] * r[b] - p[b] * m[b])
-        else:
-            for b in range(n_lanes):
-                out[b] += f * (p[b] * r[b] + q[b] * m[b])
+def relabel(v, out, sources, lane_bits):
+    """out[j] = v[Σ_t j_t sources_t], amplitude by amplitude, for both parts."""
+    inside = 1 << lane_bits
+    n_rows, width = v.shape[0] // 2, v.shape[1] // inside
+    within = np.zeros(inside, dtype=np.int64)
+    for i in range(inside):
+        for t in range(lane_bits):
+            if i >> t & 1:
+                within[i] ^= sources[t]
+    for j in range(n_rows):
+        base = 0
+        for t in range(lane_bits, len(sources)):
+            if j >> (t - lane_bits) & 1:
+                base ^= sources[t]
+        for i in range(inside):
+            source = base ^ within[i]
+            k, first = source >> lane_bits, (source & (inside - 1)) * width
+            for b in range(width):
+                out[j, i * width + b] = v[k, first + b]
+                out[n_rows + j, i * width + b] = v[n_rows + k, first + b]
 
 
 @_jit
-def add_word(lr, lm, re, im, x, z, weight):
-    """λ ← λ + weight[b]·Pψ."""
-    n_amplitudes, n_lanes = re.shape
-    one = re.dtype.type(1)
-    n_y = count_bits(x & z)
-    base = re.dtype.type(word_sign(n_y))
-    for j in range(n_amplitudes):
-        f = base * (one - 2 * re.dtype.type(parity(j & z)))
-        r, m, p, q = re[j], im[j], lr[j ^ x], lm[j ^ x]
-        if n_y & 1:
-            for b in range(n_lanes):
-                w = f * weight[b]
-                p[b] -= w * m[b]
-                q[b] += w * r[b]
-        else:
-            for b in range(n_lanes):
-                w = f * weight[b]
-                p[b] += w * r[b]
-                q[b] += w * m[b]
+def walsh(a):
+    """a_z ← Σ_j (-1)^|j&z| a_j along the first axis of (S, T), S a power of two."""
+    n_rows = a.shape[0]
+    bit = 1
+    while 2 * bit < n_rows:
+        for h in range(n_rows // 4):
+            j = without_bit(without_bit(h, bit), 2 * bit)
+            p, q, r, t = a[j], a[j | bit], a[j | 2 * bit], a[j | 3 * bit]
+            for b in range(a.shape[1]):
+                c0, c1, c2, c3 = p[b] + q[b], p[b] - q[b], r[b] + t[b], r[b] - t[b]
+                p[b] = c0 + c2
+                q[b] = c1 + c3
+                r[b] = c0 - c2
+                t[b] = c1 - c3
+        bit *= 4
+    if bit < n_rows:
+        for j in range(n_rows // 2):
+            p, q = a[j], a[j | bit]
+            for b in range(a.shape[1]):
+                c0 = p[b]
+                p[b] = c0 + q[b]
+                q[b] = c0 - q[b]
 
 
 @_jit
-def evolve(re, im, xs, zs, per_row, place, cos_s, sin_s, cos_r, sin_r):
-    """|0...0> through all rotations; cos_s is (Ks,), cos_r is (Kr, T); place[k] says where k stands."""
-    re[:] = 0
-    im[:] = 0
-    re[0, :] = 1
-    for k in range(len(xs)):
-        i = place[k]
-        if per_row[k]:
-            rotate(re, im, xs[k], zs[k], cos_r[i], sin_r[i])
-        else:
-            rotate(re, im, xs[k], zs[k], cos_s[i], sin_s[i])
+def walsh_vector(a):
+    """The same for a vector (S,): the low bits run beside each other where there are enough of them."""
+    n, inside = len(a), 1
+    while inside < 32 and inside * inside * 4 <= n:
+        inside *= 2
+    if inside == 1:
+        walsh(a.reshape(n, 1))
+        return
+    block = a.reshape(n // inside, inside)
+    walsh(block)
+    turned = np.empty((inside, 64), dtype=a.dtype)
+    for first in range(0, n // inside, 64):
+        count = min(64, n // inside - first)
+        for i in range(count):
+            for t in range(inside):
+                turned[t, i] = block[first + i, t]
+        walsh(turned)
+        for i in range(count):
+            for t in range(inside):
+                block[first + i, t] = turned[t, i]
 
 
 @_jit
-def sweep_back(re, im, lr, lm, xs, zs, per_row, place, cos_s, sin_s, cos_r, sin_r, wanted, gradient):
-    """Undo the rotations on ψ and λ, last first, leaving each wanted derivative in gradient (K, T)."""
-    first = 0
-    while first < len(xs) and not wanted[first]:
-        first += 1
-    for k in range(len(xs) - 1, first - 1, -1):
-        i = place[k]
-        if wanted[k]:
-            overlap(lr, lm, re, im, xs[k], zs[k], gradient[k])
-        if k == first:
-            break
-        if per_row[k]:
-            rotate_back(re, im, lr, lm, xs[k], zs[k], cos_r[i], sin_r[i])
-        else:
-            rotate_back(re, im, lr, lm, xs[k], zs[k], cos_s[i], sin_s[i])
+def cos_and_sin(angles, scale, cos, sin):
+    """scale·cos and scale·sin of angles (S,) in float64, into arrays (S / k, k·w), each value w times.
 
-
-@_jit
-def rotate_back(re, im, lr, lm, x, z, cos, sin):
-    """Undo one rotation on both states."""
-    rotate(re, im, x, z, cos, -sin)
-    rotate(lr, lm, x, z, cos, -sin)
-
-
-@_jit
-def measure_words(re, im, xs, zs, out):
-    """out[w, b] = <P_w>."""
-    for w in range(len(xs)):
-        expectation(re, im, xs[w], zs[w], out[w])
-
-
-@_jit
-def measure_outcomes(re, im, outcome, out):
-    """out[w, b] = probability of outcome w."""
-    out[:] = 0
-    for j in range(re.shape[0]):
-        r, m, p = re[j], im[j], out[outcome[j]]
-        for b in range(re.shape[1]):
-            p[b] += r[b] * r[b] + m[b] * m[b]
-
-
-@_jit
-def words_cotangent(re, im, xs, zs, cotangent, lr, lm):
-    """λ = Σ_w cotangent[w]·P_w ψ."""
-    lr[:] = 0
-    lm[:] = 0
-    for w in range(len(xs)):
-        add_word(lr, lm, re, im, xs[w], zs[w], cotangent[w])
-
-
-@_jit
-def outcomes_cotangent(re, im, outcome, cotangent, lr, lm):
-    """λ = cotangent[outcome]·ψ, amplitude by amplitude."""
-    for j in range(re.shape[0]):
-        w = cotangent[outcome[j]]
-        for b in range(re.shape[1]):
-            lr[j, b] = w[b] * re[j, b]
-            lm[j, b] = w[b] * im[j, b]
+    References:
+        Cephes (Moshier, 1989), sin.c: polynomials on [-π/4, π/4].
+    """
+    width = cos.size // len(angles)
+    flat_cos, flat_sin = cos.reshape(-1), sin.reshape(-1)
+    c = flat_cos if width == 1 else np.empty(len(angles), dtype=cos.dtype)
+    s = flat_sin if width == 1 else np.empty(len(angles), dtype=cos.dtype)
+    for j in range(len(angles)):
+        k = (angles[j] * (2 / math.pi) + _ROUND) - _ROUND
+        r = ((angles[j] - k * 1.5707963267341256) - k * 6.0771005063039e-11) - k * 2.0222662487959506e-21
+        u = r * r
+        p = 1.58962301576546568060e-10 * u - 2.50507477628578072866e-8
+        p = (p * u + 2.75573136213857245213e-6) * u - 1.98412698295895385996e-4
+        p = r + r * u * ((p * u + 8.33333333332211858878e-3) * u - 1.66666666666666307295e-1)
+        q = -1.13585365213876817300e-11 * u + 2.08757008419747316778e-9
+        q = (q * u - 2.75573141792967388112e-7) * u + 2.48015872888517045348e-5
+        q = 1.0 - 0.5 * u + u * u * ((q * u - 1.38888888888730564116e-3) * u + 4.16666666666665929218e-2)
+        half = ((0.5 * k - 0.25) + _ROUND) - _ROUND  # k // 2
+        odd = k - 2 * half
+        turned = 1 - 2 * (half - 2 * (((0.5 * half - 0.25) + _ROUND) - _ROUND))  # -1 in the third and fourth quadrant
+        c[j] = scale * turned * (q - odd * (q + p))
+        s[j] = scale * turned * (p - odd * (p - q))
+    if width > 1:
+        for j in range(len(angles)):
+            flat_cos[j * width : (j + 1) * width] = c[j]
+            flat_sin[j * width : (j + 1) * width] = s[j]

@@ -9,7 +9,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 
@@ -88,3 +88,16 @@ class CliffordFrame:
                     images[bit] = images[bit].times_i(2)
                 else:
                     images[bit] = (generator * images[bit]).times_i(quarters)
+
+    def execute_quarter(self, turn: Pauli) -> None:
+        """Images as they are after a state has been turned by exp(-i π/4 · turn), with `turn` among the images."""
+        for images in (self._x, self._z):
+            for bit, image in images.items():
+                if image.anticommutes(turn):
+                    images[bit] = (turn * image).times_i(3)
+
+    def rename(self, relabelled: Callable[[Pauli], Pauli]) -> None:
+        """Images with the bits of the index named anew."""
+        for images in (self._x, self._z):
+            for bit in images:
+                images[bit] = relabelled(images[bit])

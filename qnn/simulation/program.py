@@ -75,10 +75,12 @@ class OutcomeMeasurement:
     Attributes:
         outcome: shape (2^n,) int64, the outcome that each amplitude belongs to.
         n_values: W.
+        words: the diagonal words whose eigenvalues, 0 for +1 and 1 for -1, are the bits of the outcome.
     """
 
     outcome: np.ndarray
     n_values: int
+    words: tuple[Pauli, ...]
 
 
 @dataclass(frozen=True)
@@ -188,11 +190,12 @@ def outcomes_program(circuit: Circuit, setting: Setting) -> Program:
             measured = [(turn * p).times_i(1) if turn.anticommutes(p) else p for p in measured]
     for turn in tail:  # exp(+iπ/4 Q) maps P to QiP, that is a rotation by -π/2
         emitter.rows.append((turn.x, turn.z, False, -1, 0.0, -_QUARTER * turn.sign))
-    outcome = _outcome_table(measured, n)
-    return Program(n, emitter.rotations(), OutcomeMeasurement(outcome, 2 ** len(measured)))
+    outcome = outcome_table(measured, n)
+    return Program(n, emitter.rotations(), OutcomeMeasurement(outcome, 2 ** len(measured), tuple(measured)))
 
 
-def _outcome_table(measured: Sequence[Pauli], n_wires: int) -> np.ndarray:
+def outcome_table(measured: Sequence[Pauli], n_wires: int) -> np.ndarray:
+    """The outcome of each amplitude, shape (2^n,): one bit for each of the diagonal words, the first leftmost."""
     amplitudes = np.arange(2**n_wires, dtype=np.int64)
     table = np.zeros_like(amplitudes)
     for word in measured:
