@@ -141,7 +141,8 @@ def test_claims_of_memory_and_first_calls():
     assert verdicts(claims.of_memory({"above_idle_bytes": 299e6}, point)) == [("pass", "299 MB")]
     assert verdicts(claims.of_memory({"above_idle_bytes": 301e6}, point)) == [("fail", "301 MB")]
     assert verdicts(claims.of_first_call({"cold_s": 14.0, "warm_s": 0.6})) == [("pass", "14.00 s"), ("fail", "0.60 s")]
-    assert verdicts(claims.of_first_call({"error": "no"})) == [("missing", "no")] * 2
+    assert verdicts(claims.of_first_call({"error": "no"})) == [("fail", "no")] * 2
+    assert verdicts(claims.of_memory({"unavailable": "Linux only"}, point)) == [("missing", "Linux only")]
 
 
 def test_claims_of_large_registers():

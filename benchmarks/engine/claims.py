@@ -109,11 +109,12 @@ def of_large(records: Iterable[dict], run: dict, point: Point) -> list[Claim]:
 
 
 def of_memory(measured: dict, point: Point) -> list[Claim]:
-    if "error" in measured:
-        return [_judged(f"{point}: peak memory above idle", f"< {MEMORY_GOAL / 1e6:g} MB", measured["error"], None)]
+    claim, goal = f"{point}: peak memory above idle", f"< {MEMORY_GOAL / 1e6:g} MB"
+    if "above_idle_bytes" not in measured:
+        failed = "error" in measured
+        return [_judged(claim, goal, measured["error" if failed else "unavailable"], False if failed else None)]
     above = measured["above_idle_bytes"]
-    claim = f"{point}: peak memory above idle"
-    return [_judged(claim, f"< {MEMORY_GOAL / 1e6:g} MB", f"{above / 1e6:.0f} MB", above < MEMORY_GOAL)]
+    return [_judged(claim, goal, f"{above / 1e6:.0f} MB", above < MEMORY_GOAL)]
 
 
 def of_first_call(measured: dict) -> list[Claim]:
@@ -123,7 +124,7 @@ def of_first_call(measured: dict) -> list[Claim]:
             f"first call after import, {name} cache of kernels",
             f"< {goal:g} s",
             measured.get("error") or f"{measured[key]:.2f} s",
-            None if "error" in measured else measured[key] < goal,
+            "error" not in measured and measured[key] < goal,
         )
         for key, name, goal in pairs
     ]

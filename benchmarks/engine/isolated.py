@@ -72,7 +72,7 @@ def _run(script: str, arguments: list[int], threads: int, **environment: str) ->
 def memory(point: Point, threads: int) -> dict:
     """Peak resident memory of one forward and backward pass above the process before it (Linux)."""
     if not os.path.exists("/proc/self/clear_refs"):
-        return {"error": "the high-water mark of memory can be reset on Linux only"}
+        return {"unavailable": "the high-water mark of memory can be reset on Linux only"}
     return _run(_MEMORY, [point.n_qubits, point.n_layers, point.batch, threads], threads)
 
 

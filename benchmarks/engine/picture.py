@@ -40,8 +40,8 @@ def _series(
     return [(getattr(point, attribute), 1e3 * result["median_s"]) for point, result in found if result]
 
 
-def _spread(heights: list[float], gap: float) -> list[float]:
-    """Positions near the heights, in their order, at least `gap` apart (log10 units)."""
+def _spread(heights: list[float], gap: float, top: float) -> list[float]:
+    """Positions near the heights, in their order, at least `gap` apart (log10 units), none above the top."""
     order = sorted(range(len(heights)), key=heights.__getitem__)
     placed = [heights[i] for i in order]
     for _ in range(200):
@@ -50,6 +50,7 @@ def _spread(heights: list[float], gap: float) -> list[float]:
             if lack > 1e-9:
                 placed[low] -= lack / 2
                 placed[low + 1] += lack / 2
+        placed[-1] = min(placed[-1], top)
     return [placed[order.index(i)] for i in range(len(heights))]
 
 
@@ -60,7 +61,7 @@ def _label_ends(axes: Axes, ends: dict[str, tuple[int, float]]) -> None:
     low, high = map(math.log10, axes.get_ylim())
     right = axes.get_xlim()[1]
     names = list(ends)
-    heights = _spread([math.log10(ends[name][1]) for name in names], 0.052 * (high - low))
+    heights = _spread([math.log10(ends[name][1]) for name in names], 0.052 * (high - low), high)
     for name, height in zip(names, heights, strict=True):
         label, colour, _, width = LOOKS[name]
         axes.annotate(
@@ -88,7 +89,9 @@ def _panel(axes: Axes, axis: str, points: tuple[Point, ...], records: dict[Point
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(ticks[0] * 0.88, ticks[-1] * 1.14)
-    axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator([t for t in ticks if t != 18]))
+    axes.xaxis.set_major_locator(
+        matplotlib.ticker.FixedLocator([t for t in ticks if t not in (10, 14, 18) or axis != "qubits"])
+    )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -109,18 +112,18 @@ def draw(sweep: dict, path: Path) -> None:
     chosen = {}
     for line in lines():
         chosen.setdefault(line.axis, line.points)
-    figure, panels = plt.subplots(1, 3, figsize=(14, 4.6))
+    figure, panels = plt.subplots(1, 3, figsize=(13.5, 4.6))
     for axes, axis in zip(panels, AXES, strict=True):
         _panel(axes, axis, chosen[axis], records)
     panels[0].set_ylabel("ms for one forward and backward pass")
     threads = sweep["machine"]["threads"]
     figure.suptitle(
         f"A training step of one quantum layer, {threads} thread{'s' if threads > 1 else ''}, float32; lower is faster",
-        x=0.012,
+        x=0.055,
         ha="left",
         fontsize=11.5,
         color=INK,
     )
-    figure.tight_layout(rect=(0, 0, 0.985, 1), w_pad=4.5)
+    figure.subplots_adjust(left=0.055, right=0.905, bottom=0.12, top=0.84, wspace=0.48)
     figure.savefig(path, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.12)
     plt.close(figure)
