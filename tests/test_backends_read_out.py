@@ -1,5 +1,8 @@
 """Variances, the one output that is not linear: values, gradients by every method, and shot statistics."""
 
+import copy
+import pickle
+
 import numpy as np
 import pennylane as qml
 import pytest
@@ -172,6 +175,20 @@ def test_a_layer_of_variances_moves_compiles_and_repeats() -> None:
         assert built(inputs).shape == (3, 10) and built.explain().n_outputs == 10
         assert built.explain().measurement_bases > 1
     assert built(inputs.reshape(3, 1, 3)).shape == (3, 1, 10)
+    for other in (copy.deepcopy(built), pickle.loads(pickle.dumps(built))):
+        assert torch.equal(other(inputs), built(inputs))
+    torch.testing.assert_close(torch.func.vmap(built)(inputs[:, None])[:, 0], built(inputs))
+    exported = torch.export.export(built, (inputs,)).module()
+    torch.testing.assert_close(exported(inputs), built(inputs))
+
+
+def test_device_noise_acts_on_the_reported_outcomes() -> None:
+    """Readout error included: the variance of one word is 1 - <P>², for the noisy <P>."""
+    observables = [qml.Z(0), qml.X(1) @ qml.Z(2), qml.var(qml.Z(0)), qml.var(qml.X(1) @ qml.Z(2))]
+    noisy = layer(observables, backend="aer", noise="fake_manila")(rows()).detach()
+    ideal = layer(observables)(rows()).detach()
+    torch.testing.assert_close(noisy[:, 2:], 1 - noisy[:, :2] ** 2, atol=1e-10, rtol=0)
+    assert bool(((noisy - ideal).abs()[:, 2:].amax(dim=0) > 1e-3).all())
 
 
 def test_an_inert_weight_is_found_behind_a_variance() -> None:
