@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/engine_kernels.py [--threads 1] [--rounds 15] [--points "8,3,32 12,3,32"]
 
 A quick look while working on the engine; `engine_perf.py` is the benchmark. Columns: milliseconds of forward + backward
-(medians), and how many times longer qnn takes than the C kernel that knows the circuit ("best") and the one
-that runs it gate by gate ("gates").
+(median and least), and how many times longer qnn takes than the C kernel that knows the circuit ("best") and than
+the one that runs it gate by gate ("gates").
 """
 
 from __future__ import annotations
@@ -12,77 +12,51 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 
-import numpy as np
 import torch
-from engine.kernel import CKernel
-from engine.workload import FIGURES, Data, Point, data_of
+from engine.contestants import CONTESTANTS, Step
+from engine.workload import FIGURES, Point, data_of
 
-from qnn import QuantumLayer
-from qnn.simulation.engine import Engine
-from qnn.simulation.program import words_program
-
-Pass = Callable[[], object]
+NAMES = {"qnn": "qnn-kernel", "best": "c-best-kernel", "gates": "c-gates-kernel"}
 
 
-def engine_passes(point: Point, data: Data) -> tuple[Pass, Pass]:
-    """Forward and backward of qnn's engine. A row's gradients come back by rotation, (N, K)."""
-    program = words_program(QuantumLayer(point.n_qubits, point.n_layers).circuit)
-    engine = Engine(program)
-    shared, kept = data.weights.ravel(), []
-    wanted = np.ones(len(program.rotations), dtype=bool)
-
-    def forward() -> None:
-        kept[:] = engine.forward(shared, data.inputs, keep=True)
-
-    return forward, lambda: engine.backward(shared, data.inputs, kept[1], data.cotangent, wanted)
-
-
-def c_passes(point: Point, data: Data, kind: str, threads: int) -> tuple[Pass, Pass]:
-    kernel, kept = CKernel(point.n_qubits, point.n_layers, threads=threads, kind=kind), []
-
-    def forward() -> None:
-        kept[:] = kernel.forward(data.inputs, data.weights, keep=True)
-
-    return forward, lambda: kernel.backward(data.inputs, data.weights, data.cotangent, kept[1])
-
-
-def seconds(action: Pass, repeat: int) -> float:
+def milliseconds(step: Step, repeat: int) -> float:
     start = time.perf_counter()
     for _ in range(repeat):
-        action()
-    return (time.perf_counter() - start) / repeat
+        step()
+    return 1e3 * (time.perf_counter() - start) / repeat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--points", help='as "n,L,N n,L,N"; the six of the figures table by default')
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     points = [tuple(map(int, p.split(","))) for p in options.points.split()] if options.points else FIGURES
-    columns = "qnn fwd", "bwd", "best fwd", "bwd", "gates fwd", "bwd", "qnn/best", "qnn/gates"
-    print(f"{'(qubits, layers, batch)':<24}" + "".join(f"{column:>11}" for column in columns))
+    columns = [
+        *(f"{name} {what}" for name in NAMES for what in ("ms", "min")),
+        "qnn/best",
+        "qnn/gates",
+        "by min",
+        "by min",
+    ]
+    print(f"{'(qubits, layers, batch)':<24}" + "".join(f"{column:>10}" for column in columns))
     for point in (Point(*p) for p in points):
-        data = data_of(point)
-        contestants = [
-            engine_passes(point, data),
-            *(c_passes(point, data, k, options.threads) for k in ("best", "gates")),
-        ]
-        actions = [action for pair in contestants for action in pair]
+        steps = [CONTESTANTS[name].build(point, data_of(point), options.threads)[0] for name in NAMES.values()]
         repeats = []
-        for action in actions:  # warm, compile, and find how many fit into 5 ms
-            action()
-            repeats.append(max(1, int(0.005 / max(seconds(action, 1), 1e-6))))
-        times = [[seconds(a, r) for a, r in zip(actions, repeats, strict=True)] for _ in range(options.rounds)]
-        ms = [1e3 * statistics.median(column) for column in zip(*times, strict=True)]
-        total = [ms[0] + ms[1], ms[2] + ms[3], ms[4] + ms[5]]
+        for step in steps:  # warm, and find how many fit into 10 ms
+            step()
+            repeats.append(max(1, int(10 / max(milliseconds(step, 1), 1e-3))))
+        rounds = [[milliseconds(s, r) for s, r in zip(steps, repeats, strict=True)] for _ in range(options.rounds)]
+        found = [(statistics.median(times), min(times)) for times in zip(*rounds, strict=True)]
+        ratios = [found[0][i] / other[i] for i in (0, 1) for other in found[1:]]
         print(
             f"{point!s:<24}"
-            + "".join(f"{value:>11.3f}" for value in ms)
-            + f"{total[0] / total[1]:>11.2f}{total[0] / total[2]:>11.2f}"
+            + "".join(f"{value:>10.3f}" for pair in found for value in pair)
+            + "".join(f"{value:>10.2f}" for value in ratios),
+            flush=True,
         )
 
 

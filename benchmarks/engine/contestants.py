@@ -90,25 +90,17 @@ def qnn_engine(point: Point, data: Data, threads: int) -> tuple[Step, Callable[[
     from qnn.simulation.engine import Engine
     from qnn.simulation.program import words_program
 
-    torch.set_num_threads(threads)
-    program = words_program(QuantumLayer(point.n_qubits, point.n_layers).circuit)
-    rotations, measurement = program.rotations, program.measurement
-    engine, shared = Engine(program), data.weights.ravel()
-    wanted = np.ones(len(rotations), dtype=bool)
-    cotangent = np.ascontiguousarray(data.cotangent @ measurement.weights.T.astype(np.float32))
+    torch.set_num_threads(threads)  # the engine uses as many
+    engine = Engine(words_program(QuantumLayer(point.n_qubits, point.n_layers).circuit))
+    shared, combine = data.weights.ravel(), engine.program.measurement.weights.astype(np.float32)
+    cotangent = np.ascontiguousarray(data.cotangent @ combine.T)
 
-    def step() -> tuple[np.ndarray, np.ndarray]:
+    def step() -> Arrays:
         words, states = engine.forward(shared, data.inputs, keep=True)
-        return words, engine.backward(shared, data.inputs, states, cotangent, wanted)
+        by_shared, by_rows = engine.backward(shared, data.inputs, states, cotangent)
+        return words, by_rows, by_shared
 
-    def read(made: tuple[np.ndarray, np.ndarray]) -> Arrays:
-        by_angle = made[1] * rotations.scale.astype(np.float32)
-        inputs, weights = np.zeros_like(data.inputs), np.zeros(data.weights.size, dtype=np.float32)
-        np.add.at(inputs.T, rotations.column[rotations.per_row], by_angle.T[rotations.per_row])
-        np.add.at(weights, rotations.column[~rotations.per_row], by_angle.sum(0)[~rotations.per_row])
-        return made[0] @ measurement.weights.astype(np.float32), inputs, weights.reshape(data.weights.shape)
-
-    return step, read
+    return step, lambda made: (made[0] @ combine, made[1], made[2].reshape(data.weights.shape))
 
 
 def c_kernel(point: Point, data: Data, threads: int, *, kind: str) -> tuple[Step, Callable[[Any], Arrays]]:
