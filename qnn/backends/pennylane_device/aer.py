@@ -24,6 +24,7 @@ from qnn.backends.pennylane_device.outcomes import are_values, measure_outcomes,
 from qnn.backends.pennylane_device.preprocessing import TABLE_GATES, to_gates
 from qnn.backends.pennylane_device.rows import Group, results_of
 from qnn.backends.pennylane_device.structure import supported
+from qnn.errors import ArgumentError
 
 
 @simulator_tracking
@@ -125,7 +126,11 @@ class AerDevice(EngineDevice):
         return in_order(groups, [self._run(group, key) for group, key in zip(groups, keys, strict=True)])
 
     def _run(self, group: Group, keys: np.ndarray | None) -> list[Any]:
-        tape = group.tapes[0]
+        tape, n_wires, most = group.tapes[0], group.structure.n_wires, self.backend.capabilities.max_wires
+        if most is not None and n_wires > most:
+            raise ArgumentError(
+                f"`wires` in use must be at most {most} for {self.backend}; got {n_wires}. Use fewer wires."
+            )
         if not are_values(tape.measurements, tape):
             return measure_outcomes(group, keys)
         if tape.shots:

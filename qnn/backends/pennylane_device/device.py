@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pennylane as qml
+import torch
 from pennylane.devices import Device, ExecutionConfig
 from pennylane.exceptions import DeviceError
 
@@ -54,10 +55,8 @@ class EngineDevice(Device):
             start += n
         return [np.concatenate(part) for part in parts]
 
-    def _sampled_values(self, group: Group, dtype: Any, keys: np.ndarray) -> list[Any]:
+    def _sampled_values(self, group: Group, dtype: torch.dtype, keys: np.ndarray) -> list[Any]:
         """Estimates of a circuit's values from shots, one run for each entry of the shot vector."""
-        import torch
-
         angles, shared = group.angles(dtype)
         executable = group.structure.executable(shared)
         shots = group.tapes[0].shots

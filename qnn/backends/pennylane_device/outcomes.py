@@ -28,11 +28,11 @@ def one_basis_each(tape: QuantumScript) -> tuple[list[QuantumScript], Callable[[
 
     The basis change is appended to the operations; the measurements stay as they are.
     """
-    places = [places for places in _by_basis(tape) if places]
+    places = [places for places in _by_basis(tape) if places] or [[]]
     tapes = []
     for group in places:
         processes = [tape.measurements[i] for i in group]
-        rotations = [] if are_values(processes, tape) else _rotations(processes)
+        rotations = [] if not processes or are_values(processes, tape) else _rotations(processes)
         tapes.append(tape.copy(operations=[*tape.operations, *rotations], measurements=processes))
 
     def joined(results: Any) -> Any:

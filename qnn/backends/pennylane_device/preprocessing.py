@@ -57,9 +57,11 @@ def _is_wide_preparation(op: Operator) -> bool:
 
 def adjoint_suits(tape: QuantumScript) -> bool:
     """Whether the engine's adjoint gives all derivatives of this tape, and is the best way to get them."""
-    return adjoint_runs(tape) and not any(
-        _is_wide_preparation(op) or any(qml.math.requires_grad(d) for d in op.data) for op in _preparations(tape)
-    )
+    if not adjoint_runs(tape) or any(_is_wide_preparation(op) for op in tape.operations):
+        return False
+    others = [op for op in tape.operations if isinstance(op, StatePrepBase)]
+    others += [mp.obs for mp in tape.measurements if mp.obs is not None]
+    return not any(qml.math.requires_grad(d) for op in others for d in op.data)
 
 
 def adjoint_runs(tape: QuantumScript) -> bool:
@@ -69,18 +71,12 @@ def adjoint_runs(tape: QuantumScript) -> bool:
     return all(_adjoint_measures(mp) for mp in tape.measurements) and all(_adjoint_applies(op) for op in tape)
 
 
-def _preparations(tape: QuantumScript) -> list[Operator]:
-    return [op for op in tape.operations if isinstance(op, StatePrepBase)]
-
-
 def _adjoint_measures(process: Any) -> bool:
     if process.mv is not None:
         return False
     if type(process) is ProbabilityMP:
         return process.obs is None and process.eigvals() is None
-    if type(process) is not ExpectationMP or process.obs is None or not is_pauli_sum(process.obs):
-        return False
-    return not any(qml.math.requires_grad(d) for d in process.obs.data)
+    return type(process) is ExpectationMP and process.obs is not None and is_pauli_sum(process.obs)
 
 
 def _adjoint_applies(op: Any) -> bool:
@@ -136,9 +132,7 @@ def to_gates(op: Operator) -> list[Operator]:
 def validate_adjoint(tape: QuantumScript, name: str) -> Any:
     """Refuse what the adjoint cannot differentiate."""
     for process in tape.measurements:
-        if not _adjoint_measures(process) and not any(
-            qml.math.requires_grad(d) for d in getattr(process.obs, "data", ())
-        ):
+        if not _adjoint_measures(process):
             raise DeviceError(
                 f"{name} with adjoint differentiates expectation values of Pauli sums, or of matrices on few wires, "
                 f'and probabilities; got {process}. Use diff_method="backprop".'

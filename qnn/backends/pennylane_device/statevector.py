@@ -18,13 +18,13 @@ from pennylane.tape import QuantumScript
 from pennylane.transforms.core import CompilePipeline
 
 from qnn import _seeding
-from qnn.backends.base import Angles
+from qnn.backends.pennylane_device.backprop import differentiable_result, is_traced
 from qnn.backends.pennylane_device.derivatives import Linearization, jacobians, vjps
 from qnn.backends.pennylane_device.device import EngineDevice, has_pauli_observables, in_order
 from qnn.backends.pennylane_device.preprocessing import adjoint_runs, adjoint_suits, pipeline
 from qnn.backends.pennylane_device.rows import Group, results_of
 from qnn.backends.pennylane_device.states import check_size, measure_states
-from qnn.backends.statevector import Statevector, StatevectorExecutable
+from qnn.backends.statevector import Statevector
 from qnn.errors import ArgumentError
 
 _DTYPES = {np.dtype(np.complex64): torch.float32, np.dtype(np.complex128): torch.float64}
@@ -95,7 +95,7 @@ class StatevectorDevice(EngineDevice):
             return circuit is None or adjoint_runs(circuit)
         if method not in ("backprop", "best"):
             return False
-        return circuit is None or not circuit.shots
+        return circuit is None or not (circuit.shots or _measures_sparse_matrices(circuit))
 
     def supports_vjp(
         self, execution_config: ExecutionConfig | None = None, circuit: QuantumScript | None = None
@@ -165,10 +165,8 @@ class StatevectorDevice(EngineDevice):
     def _run(self, group: Group, config: ExecutionConfig, keys: np.ndarray | None) -> list[Any]:
         structure, shots = group.structure, group.tapes[0].shots
         check_size(structure.n_wires, 2, self._dtype.itemsize)
-        if config.gradient_method == "backprop" and any(
-            _is_traced(reading.values, config) for reading in group.readings
-        ):
-            return [self._backprop(group, i, config) for i in range(len(group.tapes))]
+        if config.gradient_method == "backprop" and is_traced(group, config):
+            return [differentiable_result(group, i, config, self._dtype) for i in range(len(group.tapes))]
         if not structure.runs:
             return [
                 self._simulate(tape, config, keys, rows)
@@ -192,29 +190,9 @@ class StatevectorDevice(EngineDevice):
         mcm = config.mcm_config
         return simulate(tape, rng=rng, mcm_method=mcm.mcm_method, postselect_mode=mcm.postselect_mode)
 
-    def _backprop(self, group: Group, i: int, config: ExecutionConfig) -> Any:
-        """A result that autodiff goes through: the engine's program in torch, or PennyLane's own simulation."""
-        structure, reading = group.structure, group.readings[i]
-        if (
-            structure.measurements is None
-            or config.interface is not Interface.TORCH
-            or _observables_train(group.tapes[i])
-        ):
-            return simulate(group.tapes[i], interface=config.interface)
-        places = structure.angle_places
-        alike = tuple(not reading.batched[place] for place in places)
-        shared = alike if reading.batch is not None and any(alike) else None
-        columns = [torch.as_tensor(reading.values[place]).to(self._dtype) for place in places]
-        empty = torch.zeros(0, dtype=self._dtype)
-        same = [column for column, a in zip(columns, alike, strict=True) if a and shared is not None]
-        rest = [c.expand(reading.n_rows) for c, a in zip(columns, alike, strict=True) if shared is None or not a]
-        angles = Angles(
-            torch.stack(same) if same else empty,
-            torch.stack(rest, dim=1) if rest else empty.expand(reading.n_rows, 0),
-        )
-        executable = structure.executable(shared)
-        assert isinstance(executable, StatevectorExecutable), "the backend is the embedded one"
-        return _torch_results(executable, executable.differentiable(angles), reading.batch)
+    def __getstate__(self) -> dict[str, Any]:
+        """Options and counters; states kept for a gradient stay behind."""
+        return self.__dict__ | {"_kept": None}
 
     def compute_vjp(
         self, circuits: Sequence[QuantumScript], cotangents: Any, execution_config: ExecutionConfig | None = None
@@ -257,20 +235,6 @@ class StatevectorDevice(EngineDevice):
         return in_order(groups, values), in_order(groups, [own for own, _ in found])
 
 
-def _is_traced(values: Sequence[Any], config: ExecutionConfig) -> bool:
-    """Whether autodiff follows these parameters, so that the result must be made of operations it knows."""
-    if config.interface in (Interface.NUMPY, Interface.AUTOGRAD):
-        return not all(isinstance(value, float | int | np.ndarray | np.generic) for value in values)
-    return True
-
-
-def _observables_train(tape: QuantumScript) -> bool:
-    return any(mp.obs is not None and any(qml.math.requires_grad(d) for d in mp.obs.data) for mp in tape.measurements)
-
-
-def _torch_results(executable: StatevectorExecutable, values: torch.Tensor, batch: int | None) -> Any:
-    """Outputs (N, M) of one tape in PennyLane's shapes."""
-    sizes = [m.n_outputs for m in executable.circuit.measurements]
-    blocks = [block if block.shape[1] > 1 else block[:, 0] for block in values.split(sizes, dim=1)]
-    own = tuple(block if batch is not None else block[0] for block in blocks)
-    return own[0] if len(own) == 1 else own
+def _measures_sparse_matrices(tape: QuantumScript) -> bool:
+    """Whether backpropagation would end at SciPy, which no framework follows."""
+    return any(isinstance(mp.obs, qml.SparseHamiltonian) for mp in tape.measurements)

@@ -62,7 +62,9 @@ def read(tape: QuantumScript) -> Reading:
         values.extend(data)
     measured = tuple(measurement_key(mp) for mp in tape.measurements)
     batched = tuple(getattr(value, "ndim", 0) > 0 for value in values)
-    return Reading((tuple(gates), measured), tuple(values), batched, tape.batch_size if any(batched) else None)
+    sizes = {len(value) for value, broadcast in zip(values, batched, strict=True) if broadcast}
+    batch = sizes.pop() if len(sizes) == 1 else None if not sizes else tape.batch_size
+    return Reading((tuple(gates), measured), tuple(values), batched, batch)
 
 
 def measurement_key(process: Any) -> Hashable:
@@ -206,9 +208,11 @@ def circuit_measurement(process: Any, number: dict[Any, int]) -> Measurement | N
         return None
     if type(process) is qml.measurements.ProbabilityMP and process.obs is None and process.eigvals() is None:
         return Probabilities(tuple(number[w] for w in process.wires) or tuple(range(len(number))))
-    if type(process) is qml.measurements.ExpectationMP and process.obs is not None and is_pauli_sum(process.obs):
-        return Expectation(pauli_sum(process.obs.map_wires(number)))
-    return None
+    if type(process) is not qml.measurements.ExpectationMP or process.obs is None or not is_pauli_sum(process.obs):
+        return None
+    if any(qml.math.requires_grad(d) for d in process.obs.data):
+        return None  # autodiff follows its coefficients
+    return Expectation(pauli_sum(process.obs.map_wires(number)))
 
 
 def is_pauli_sum(observable: Operator) -> bool:
