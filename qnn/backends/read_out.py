@@ -29,14 +29,17 @@ def outputs(values: torch.Tensor, columns: Sequence[int], *, exact: bool) -> tor
     if not columns:
         return values
     n_outputs = values.shape[1] - len(columns)
-    parts = list(values[:, :n_outputs].split(1, dim=1))
-    for i, column in enumerate(columns, start=n_outputs):
-        mean = values[:, column : column + 1]
-        variance = values[:, i : i + 1] - mean * mean
-        if exact:  # a step up to 0 that leaves the derivative alone
-            variance = variance + (-variance.detach()).clamp(min=0.0)
-        parts[column] = variance
-    return torch.cat(parts, dim=1)
+    order = list(range(n_outputs))
+    for i, column in enumerate(columns):
+        order[column] = n_outputs + i
+    variances = values[:, n_outputs:] - values.index_select(1, _places(columns, values)) ** 2
+    if exact:  # a step up to 0 that leaves the derivative alone
+        variances = variances + (-variances.detach()).clamp(min=0.0)
+    return torch.cat([values[:, :n_outputs], variances], dim=1).index_select(1, _places(order, values))
+
+
+def _places(columns: Sequence[int], values: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(columns, dtype=torch.int64, device=values.device)
 
 
 def estimate(found: Estimate, plan: MeasurementPlan, columns: Sequence[int]) -> Estimate:
