@@ -1,0 +1,136 @@
+"""Tapes read as structure and values, and the phases of gates."""
+
+import numpy as np
+import pennylane as qml
+import pytest
+from random_functions import gate
+
+from qnn.backends.pennylane_device.phases import gate_phase
+from qnn.backends.pennylane_device.rows import StructureCache
+from qnn.backends.pennylane_device.structure import Structure, circuit_measurement, is_pauli_sum, observable_key, read
+from qnn.backends.statevector import Statevector
+from qnn.circuits.circuit import Slot
+from qnn.circuits.gates import GATES
+from qnn.circuits.observables import Expectation, Probabilities
+
+
+def tape(x=0.3, y=0.4, process=None, wires=(0, 1), shots=None):
+    a, b = wires
+    operations = [qml.RX(x, a), qml.GlobalPhase(0.1), qml.CRY(y, [a, b]), qml.Barrier([a, b])]
+    return qml.tape.QuantumScript(operations, [process or qml.expval(qml.Z(b))], shots=shots)
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_every_gate_is_pennylanes_up_to_its_phase(name):
+    slope, constant = gate_phase(name)
+    row = GATES[name]
+    for angle in (0.0, 0.7, -5.3):
+        wires = list(range(row.n_wires or 3))
+        with qml.tape.QuantumTape() as queued:
+            gate(name, angle if row.is_parametric else None, wires)
+        theirs = qml.matrix(queued.operations[0], wire_order=wires)
+        ours = np.exp(1j * (slope * angle * row.is_parametric + constant)) * row.matrix(angle, len(wires))
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_values_do_not_belong_to_the_structure():
+    first = read(tape())
+    assert first.key == read(tape(1.0, 2.0)).key
+    assert (first.values, first.batch, first.n_rows) == ((0.3, 0.1, 0.4), None, 1)
+    others = [
+        tape(process=qml.expval(qml.X(1))),
+        tape(process=qml.expval(2.0 * qml.Z(1))),
+        tape(process=qml.probs(wires=1)),
+        tape(wires=(1, 0)),
+        tape(wires=("a", "b")),
+    ]
+    keys = {first.key, *(read(other).key for other in others)}
+    assert len(keys) == 6
+
+
+def test_broadcast_values():
+    reading = read(tape(np.array([0.1, 0.2, 0.3])))
+    assert (reading.batched, reading.batch) == ((True, False, False), 3)
+    with pytest.raises(ValueError, match="batch sizes of the quantum script operations do not match"):
+        read(tape(np.zeros(2), np.zeros(3)))
+
+
+def test_observables_differ_to_the_last_bit():
+    """PennyLane's own hash abbreviates matrices of more than a thousand entries."""
+    large = np.diag(np.arange(32.0))
+    changed = large.copy()
+    changed[16, 16] += 1e-9
+    key = lambda matrix: observable_key(qml.Hermitian(matrix, range(5)) @ qml.Z(5))
+    assert key(large) == key(large.copy())
+    assert key(large) != key(changed)
+    assert observable_key(0.5 * qml.Z(0)) != observable_key(0.25 * qml.Z(0))
+    assert observable_key(qml.Z(0) @ qml.X(1)) != observable_key(qml.Z(0) + qml.X(1))
+    assert observable_key(qml.Projector([0, 1], [0, 1])) != observable_key(qml.Projector([1, 0], [0, 1]))
+
+
+def test_the_circuit_of_a_tape():
+    structure = Structure(tape(wires=("a", "b")), Statevector())
+    assert structure.runs and structure.wires == ("a", "b") and structure.n_wires == 2
+    np.testing.assert_array_equal(structure.angle_places, [0, 2])
+    rows = structure.executable(None).circuit
+    assert (rows.n_shared, rows.n_rows) == (0, 2)
+    mixed = structure.executable((False, True)).circuit
+    assert [op.angle for op in mixed.operations] == [Slot("rows", 0), Slot("shared", 0)]
+    assert structure.executable(None) is structure.executable(None)
+    phase = structure.phase(np.array([[0.3, 0.1, 0.4], [0.3, 0.7, 0.4]]))
+    np.testing.assert_allclose(phase, np.exp([-0.1j, -0.7j]))
+
+
+def test_what_the_engine_does_not_run():
+    unitary = qml.tape.QuantumScript([qml.QubitUnitary(np.eye(2), 0)], [qml.expval(qml.Z(0))])
+    structure = Structure(unitary, Statevector())
+    assert not structure.runs and structure.measurements is None
+
+
+def test_wires_in_pennylanes_order():
+    order = lambda *operations: Structure(qml.tape.QuantumScript(operations, [qml.probs()]), Statevector()).wires
+    assert order(qml.X(1), qml.X(0)) == (0, 1)
+    assert order(qml.X(3), qml.X(0)) == (3, 0)
+    assert order(qml.X("b"), qml.X("a")) == ("b", "a")
+
+
+def test_measurements_that_are_values_of_a_circuit():
+    number = {"a": 0, "b": 1}
+    found = circuit_measurement(qml.expval(qml.Z("b") @ qml.X("a")), number)
+    assert found == Expectation(found.observable) and found.observable.terms == ((1.0, ((0, "X"), (1, "Z"))),)
+    assert circuit_measurement(qml.probs(wires=["b", "a"]), number) == Probabilities((1, 0))
+    assert circuit_measurement(qml.probs(), number) == Probabilities((0, 1))
+    for process in (qml.var(qml.Z("a")), qml.state(), qml.probs(op=qml.X("a")), qml.sample(wires="a")):
+        assert circuit_measurement(process, number) is None
+    wide = qml.Hermitian(np.eye(32), range(5))
+    assert [is_pauli_sum(o) for o in (qml.Hermitian(np.eye(4), [0, 1]), wide, qml.Hadamard(0))] == [True, False, True]
+
+
+def test_the_cache_groups_by_structure_and_shots():
+    cache = StructureCache(Statevector())
+    batch = [tape(), tape(process=qml.probs(wires=0)), tape(0.7), tape(shots=5)]
+    groups = cache.groups(batch)
+    assert [group.places for group in groups] == [[0, 2], [1], [3]]
+    assert len(cache) == 2
+    assert cache.groups(batch)[0].structure is groups[0].structure
+
+
+def test_the_cache_forgets_the_oldest():
+    cache = StructureCache(Statevector())
+    first = cache.groups([tape()])[0].structure
+    for n in range(200):
+        cache.groups([tape(process=qml.expval((n + 2.0) * qml.Z(0)))])
+    assert len(cache) == 128
+    assert cache.groups([tape()])[0].structure is not first
+
+
+def test_values_of_groups():
+    cache = StructureCache(Statevector())
+    (group,) = cache.groups([tape(0.1, 0.2), tape(0.3, 0.4)])
+    np.testing.assert_allclose(group.values(), [[0.1, 0.1, 0.2], [0.3, 0.1, 0.4]])
+    assert group.shared is None
+    (group,) = cache.groups([tape(np.array([0.1, 0.2]), 0.4)])
+    assert group.shared == (False, True)
+    (group,) = cache.groups([tape(np.array([0.1, 0.2]), 0.4), tape(0.9, np.array([0.5, 0.6, 0.7]))])
+    np.testing.assert_allclose(group.values()[:, [0, 2]], [[0.1, 0.4], [0.2, 0.4], [0.9, 0.5], [0.9, 0.6], [0.9, 0.7]])
+    assert [rows for *_, rows in group.slices()] == [slice(0, 2), slice(2, 5)]
