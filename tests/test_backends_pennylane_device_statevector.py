@@ -182,6 +182,32 @@ def test_autograd_interface(method):
     np.testing.assert_allclose(qml.jacobian(node)(x), qml.jacobian(expected)(x), atol=1e-12)
 
 
+def test_broadcasting_is_one_call_in_numpy_and_autograd_too(engines):
+    _, rows = engines
+
+    @qml.qnode(device(wires=2))
+    def circuit(x, w):
+        qml.RX(x, 0)
+        qml.RY(w, 1)
+        qml.CNOT([0, 1])
+        return qml.expval(qml.Z(0)), qml.expval(qml.Z(1))
+
+    x = np.array([0.1, 0.8, 1.5])
+    np.testing.assert_allclose(circuit(x, 0.4), [np.cos(x), np.cos(x) * np.cos(0.4)], atol=1e-12)
+    weights = np.array([1.0, -2.0, 0.5])
+    cost = lambda x, w: sum((block * weights).sum() for block in circuit(x, w))
+    by_x, by_w = qml.grad(cost)(pnp.array(x, requires_grad=True), pnp.array(0.4, requires_grad=True))
+    np.testing.assert_allclose(by_x, -weights * np.sin(x) * (1 + np.cos(0.4)), atol=1e-12)
+    np.testing.assert_allclose(by_w, -(weights * np.cos(x)).sum() * np.sin(0.4), atol=1e-12)
+    assert rows == [3, 3], "one call without gradient, one with"
+
+
+@pytest.mark.parametrize("kind", [np.zeros, lambda n: torch.zeros(n, requires_grad=True)], ids=["numpy", "torch"])
+def test_empty_batches(kind):
+    node = qml.QNode(lambda x: (qml.RX(x, 0), qml.expval(qml.Z(0)))[1], device(wires=1))
+    assert tuple(node(kind(0)).shape) == (0,)
+
+
 @pytest.mark.parametrize("method", ["best", "backprop", "parameter-shift"])
 def test_second_derivatives(method):
     def circuit(x):

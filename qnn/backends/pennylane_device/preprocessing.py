@@ -23,6 +23,7 @@ from pennylane.devices.preprocess import (
     validate_measurements,
 )
 from pennylane.exceptions import DeviceError
+from pennylane.math import Interface
 from pennylane.measurements import ClassicalShadowMP, ExpectationMP, ProbabilityMP, ShadowExpvalMP
 from pennylane.operation import DecompositionUndefinedError, Operator, StatePrepBase
 from pennylane.ops import Conditional, MidMeasure
@@ -183,6 +184,6 @@ def pipeline(config: ExecutionConfig, wires: Any, name: str) -> CompilePipeline:
         steps.add_transform(dynamic_one_shot, postselect_mode=config.mcm_config.postselect_mode)
     if adjoint:
         steps.add_transform(validate_adjoint, name=name)
-        if not config.use_device_jacobian_product:
+        if not config.use_device_jacobian_product and config.interface is not Interface.NUMPY:
             steps.add_transform(broadcast_expand)  # PennyLane contracts Jacobians of single tapes only
     return steps

@@ -117,8 +117,8 @@ class StatevectorDevice(EngineDevice):
             method = "adjoint" if once and adjoint_suits(circuit) else "backprop"
         adjoint = method == "adjoint"
         products = config.use_device_jacobian_product
-        if products is None or (config.interface is Interface.TORCH and not config.grad_on_execution):
-            products = adjoint  # QNodes say False where nobody chose; torch never asks for more than products
+        if products is None or (_asks_for_products(config, circuit) and not config.grad_on_execution):
+            products = adjoint
         return replace(
             config,
             gradient_method=method,
@@ -233,6 +233,14 @@ class StatevectorDevice(EngineDevice):
             for group, (_, own) in zip(groups, found, strict=True)
         ]
         return in_order(groups, values), in_order(groups, [own for own, _ in found])
+
+
+def _asks_for_products(config: ExecutionConfig, circuit: QuantumScript | None) -> bool:
+    """Whether products are the better choice where nobody chose (QNodes then say False).
+
+    Torch never asks for more. PennyLane contracts Jacobians of single tapes only: broadcast ones would be split.
+    """
+    return config.interface is Interface.TORCH or (circuit is not None and circuit.batch_size is not None)
 
 
 def _measures_sparse_matrices(tape: QuantumScript) -> bool:
