@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from qnn.errors import ArgumentError
-from qnn.simulation import measuring, sweeps
+from qnn.simulation import sweeps
 from qnn.simulation.program import Program
 from qnn.simulation.schedule import Schedule, schedule
 
 TILE_BYTES = 1 << 20  # two states of a tile stay within a core's second-level cache
 MOST_ROWS, LEAST_ROWS = 512, 32  # of a tile
-LEAST_LANES = 32  # where a tile has fewer rows, low bits of the index fill the lanes
+LEAST_LANES, WIDE_LANES = 8, 128  # where a tile has fewer rows, low bits of the index join them in the lanes
 WORK_BYTES = 1 << 30  # the states of a tile at most: large registers run with fewer lanes
 KEEP_BYTES = 1 << 28  # final states kept for the adjoint; beyond, they are computed again
 MAX_BYTES = 1 << 34  # the largest working set that is started at all
@@ -28,10 +28,12 @@ _PARALLEL_FROM = 1 << 19  # amplitude updates below which threads cost more than
 
 @dataclass(frozen=True)
 class _Tiling:
-    n_rows: int
+    """How a batch is cut: tiles of `width` rows, with index bits inside the lanes where rows alone do not fill them."""
+
     n_tiles: int
     width: int
     lane_bits: int
+    wide_bits: int
 
     @classmethod
     def of(cls, n_rows: int, n_wires: int, itemsize: int) -> _Tiling:
@@ -39,25 +41,8 @@ class _Tiling:
         widest = max(1, min(MOST_ROWS, max(LEAST_ROWS, TILE_BYTES // one), WORK_BYTES // one))
         n_tiles = max(1, -(-n_rows // widest))
         width = max(1, -(-n_rows // n_tiles))
-        lane_bits = max(0, (LEAST_LANES - 1).bit_length() - (width - 1).bit_length()) if n_wires >= 7 else 0
-        return cls(n_rows, n_tiles, width, lane_bits)
-
-    def split(self, columns: np.ndarray) -> np.ndarray:
-        """(N, C) as (n_tiles, C, T), padded with zeros."""
-        if self.n_tiles == 1:
-            return np.ascontiguousarray(columns.T)[None]
-        padded = np.zeros((self.n_tiles * self.width, columns.shape[1]), dtype=columns.dtype)
-        padded[: self.n_rows] = columns
-        return np.ascontiguousarray(padded.reshape(self.n_tiles, self.width, columns.shape[1]).transpose(0, 2, 1))
-
-    def join(self, tiles: np.ndarray) -> np.ndarray:
-        """(n_tiles, C, T) as (N, C)."""
-        padded = tiles.transpose(0, 2, 1).reshape(self.n_tiles * self.width, tiles.shape[1])
-        return np.ascontiguousarray(padded[: self.n_rows])
-
-    def lanes(self, state: np.ndarray) -> np.ndarray:
-        """A state (2, S, T) as the rows of lanes that the sweeps work on."""
-        return state.reshape(-1, self.width << self.lane_bits)
+        missing = lambda lanes: max(0, (lanes - 1).bit_length() - (width - 1).bit_length())
+        return cls(n_tiles, width, missing(LEAST_LANES) if n_wires >= 7 else 0, missing(WIDE_LANES))
 
 
 class Engine:
@@ -66,30 +51,39 @@ class Engine:
     def __init__(self, program: Program) -> None:
         self.program = program
         r = program.rotations
-        self._shared, self._rows = np.flatnonzero(~r.per_row), np.flatnonzero(r.per_row)
-        self._schedules: dict[int, Schedule] = {}
+        columns = [np.flatnonzero(~r.per_row), np.flatnonzero(r.per_row)]
+        factors = np.stack([r.scale, r.constant], axis=1)
+        self._angles = tuple(part for k in columns for part in (r.column[k], factors[k]))
+        self._schedules: dict[tuple[int, int], Schedule] = {}
 
-    def schedule(self, lane_bits: int) -> Schedule:
-        """The instructions for tiles with `lane_bits` index bits within the lanes."""
-        if lane_bits not in self._schedules:
-            self._schedules[lane_bits] = schedule(self.program, lane_bits)
-        return self._schedules[lane_bits]
+    def _schedule(self, tiling: _Tiling) -> Schedule:
+        key = tiling.lane_bits, tiling.wide_bits
+        if key not in self._schedules:
+            self._schedules[key] = schedule(self.program, *key)
+        return self._schedules[key]
 
     def forward(self, shared: np.ndarray, rows: np.ndarray, *, keep: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Measured values (N, W), and the final states (n_tiles, 2, S, T), or an empty array where not kept."""
-        tiling, angles = self._tiling(rows), self._angles(shared, rows)
-        plan, n_amplitudes = self.schedule(tiling.lane_bits), 2**self.program.n_wires
-        values = np.empty((tiling.n_tiles, self.program.measurement.n_values, tiling.width), dtype=rows.dtype)
-        keep = keep and 2 * tiling.n_tiles * n_amplitudes * tiling.width * rows.itemsize <= KEEP_BYTES
-        states = np.empty((tiling.n_tiles if keep else 0, 2, n_amplitudes, tiling.width), dtype=rows.dtype)
+        """Measured values (N, W), and the final states (n_tiles, 2S, T), or an empty array where not kept.
+
+        Args:
+            shared: shape (S,), in the dtype of `rows`.
+            rows: shape (N, R), contiguous, float32 or float64.
+            keep: whether the states are wanted, for `backward`.
+        """
+        tiling = self._tiling(rows)
+        plan = self._schedule(tiling)
+        values = np.empty((len(rows), self.program.measurement.n_values), dtype=rows.dtype)
+        shape = (2 ** (self.program.n_wires + 1), tiling.width)
+        keep = keep and tiling.n_tiles * shape[0] * shape[1] * rows.itemsize <= KEEP_BYTES
+        states = np.empty((tiling.n_tiles if keep else 0, *shape), dtype=rows.dtype)
 
         def work(tile: int) -> None:
-            state = states[tile] if keep else np.empty(states.shape[1:], dtype=rows.dtype)
-            self._evolve(plan, tiling, state, angles, tile)
-            _measure(plan, state, values[tile])
+            v = states[tile] if keep else np.empty(shape, dtype=rows.dtype)
+            part = slice(tile * tiling.width, (tile + 1) * tiling.width)
+            sweeps.forward(v, _spare(plan, v), *plan.operands, *self._angles, shared, rows[part], values[part])
 
-        self._each(work, tiling)
-        return tiling.join(values), states
+        self._each(work, tiling, len(rows))
+        return values, states
 
     def backward(
         self,
@@ -104,82 +98,64 @@ class Engine:
         """Derivatives of Σ cotangent·values by the angles.
 
         Args:
-            shared: shape (S,).
-            rows: shape (N, R).
-            states: as `forward` returned them; empty to compute them again. They are overwritten.
-            cotangent: shape (N, W).
+            shared: as for `forward`.
+            rows: as for `forward`.
+            states: as `forward` returned them, to be overwritten; empty to compute them again.
+            cotangent: shape (N, W), in the dtype of `rows`.
             need_shared: whether derivatives by shared angles are wanted.
             need_rows: whether derivatives by the rows' own angles are wanted.
 
         Returns:
-            Shapes (S,) and (N, R); zero where not wanted.
+            Shapes (S,) and (N, R); zero or unfinished where not wanted.
         """
-        r, tiling, angles = self.program.rotations, self._tiling(rows), self._angles(shared, rows)
-        plan, n_amplitudes = self.schedule(tiling.lane_bits), 2**self.program.n_wires
+        tiling = self._tiling(rows)
+        plan = self._schedule(tiling)
         last = plan.first_of_interest(need_shared, need_rows)
-        weights = tiling.split(cotangent)
-        by_shared = np.zeros((tiling.n_tiles, len(self._shared)))
-        by_rows = np.zeros((tiling.n_tiles, len(self._rows), tiling.width), dtype=rows.dtype)
+        column, factor = self._angles[:2]
+        by_shared = np.zeros((tiling.n_tiles, len(column)))
+        grad_rows = np.zeros_like(rows)
+        values = np.empty_like(cotangent) if not len(states) else cotangent
+        shape = (2 ** (self.program.n_wires + 1), tiling.width)
 
         def work(tile: int) -> None:
-            psi = states[tile] if len(states) else np.empty((2, n_amplitudes, tiling.width), dtype=rows.dtype)
-            if not len(states):
-                self._evolve(plan, tiling, psi, angles, tile)
-            lam = np.empty_like(psi)
-            _cotangent(plan, psi, weights[tile], lam)
-            v, w = tiling.lanes(psi), tiling.lanes(lam)
+            v = states[tile] if len(states) else np.empty(shape, dtype=rows.dtype)
+            part = slice(tile * tiling.width, (tile + 1) * tiling.width)
             spare = _spare(plan, v)
-            sweeps.sweep_back(v, w, spare, *plan.operands, *angles(tile), last, by_shared[tile], by_rows[tile])
+            operands = (v, spare, *plan.operands, *self._angles, shared, rows[part])
+            if not len(states):
+                sweeps.forward(*operands, values[part])
+            sweeps.backward(*operands, cotangent[part], last, by_shared[tile], grad_rows[part])
 
-        self._each(work, tiling)
-        grad_shared, grad_rows = np.zeros_like(shared), np.zeros_like(rows)
-        if need_shared:
-            k = self._shared[r.column[self._shared] >= 0]
-            by_angle = by_shared.sum(axis=0)[r.column[self._shared] >= 0] * r.scale[k]
-            grad_shared += np.bincount(r.column[k], by_angle, minlength=len(shared)).astype(shared.dtype)
-        if need_rows:
-            self._add_rows(tiling.join(by_rows), grad_rows)
-        return grad_shared, grad_rows
-
-    def _add_rows(self, by_rotation: np.ndarray, gradient: np.ndarray) -> None:
-        column, scale = self.program.rotations.column[self._rows], self.program.rotations.scale[self._rows]
-        by_angle = by_rotation * scale.astype(by_rotation.dtype)
-        if len(column) == len(set(column.tolist())):
-            gradient[:, column] = by_angle
-        else:
-            np.add.at(gradient.T, column, by_angle.T)
+        self._each(work, tiling, len(rows))
+        by_angle = by_shared.sum(axis=0) * factor[:, 0]
+        varying = column >= 0
+        grad_shared = np.bincount(column[varying], by_angle[varying], minlength=len(shared))
+        return grad_shared.astype(shared.dtype), grad_rows
 
     def states(self, shared: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Final amplitudes (N, S), complex; of a program from `states_program` they are the circuit's."""
-        tiling, angles = replace(self._tiling(rows), lane_bits=0), self._angles(shared, rows)
+        tiling, n_amplitudes = self._tiling(rows), 2**self.program.n_wires
         plan = schedule(self.program, plain=True)
-        tiles = np.empty((tiling.n_tiles, 2, 2**self.program.n_wires, tiling.width), dtype=rows.dtype)
-        self._each(lambda tile: self._evolve(plan, tiling, tiles[tile], angles, tile), tiling)
-        real, imaginary = (tiling.join(tiles[:, part]) for part in range(2))
-        return real + np.multiply(1j, imaginary, dtype=np.result_type(real, np.complex64))
+        states = np.empty((len(rows), n_amplitudes), dtype=np.result_type(rows, np.complex64))
+        none = np.empty((len(rows), 0), dtype=rows.dtype)
+
+        def work(tile: int) -> None:
+            v = np.empty((2 * n_amplitudes, tiling.width), dtype=rows.dtype)
+            part = slice(tile * tiling.width, (tile + 1) * tiling.width)
+            sweeps.forward(v, v[:0], *plan.operands, *self._angles, shared, rows[part], none[part])
+            states[part].real, states[part].imag = v.reshape(2, n_amplitudes, -1)[:, :, : len(rows[part])].swapaxes(
+                1, 2
+            )
+
+        self._each(work, tiling, len(rows))
+        return states
 
     def _tiling(self, rows: np.ndarray) -> _Tiling:
         check_memory(self.program.n_wires, rows.itemsize)
         return _Tiling.of(len(rows), self.program.n_wires, rows.itemsize)
 
-    def _evolve(self, plan: Schedule, tiling: _Tiling, state: np.ndarray, angles: Callable, tile: int) -> None:
-        v = tiling.lanes(state)
-        sweeps.evolve(v, _spare(plan, v), *plan.operands, *angles(tile))
-
-    def _angles(self, shared: np.ndarray, rows: np.ndarray) -> Callable[[int], tuple[np.ndarray, ...]]:
-        """Half angles of the shared rotations, their cosines and sines, and those of the rows, tile by tile."""
-        r, k, dtype = self.program.rotations, self._shared, rows.dtype
-        fixed = np.concatenate([shared, [0.0]]).astype(np.float64)[r.column[k]]  # column -1 is the 0
-        half = (fixed * r.scale[k] + r.constant[k]) / 2
-        k = self._rows
-        half_rows = (rows[:, r.column[k]] * r.scale[k] + r.constant[k]).astype(dtype) / 2
-        tiles = self._tiling(rows).split(half_rows)
-        cos_s, sin_s = np.cos(half).astype(dtype), np.sin(half).astype(dtype)
-        cos_r, sin_r = np.cos(tiles), np.sin(tiles)
-        return lambda tile: (half, cos_s, sin_s, cos_r[tile], sin_r[tile])
-
-    def _each(self, work: Callable[[int], None], tiling: _Tiling) -> None:
-        size = tiling.n_rows * 2**self.program.n_wires * max(1, len(self.program.rotations))
+    def _each(self, work: Callable[[int], None], tiling: _Tiling, n_rows: int) -> None:
+        size = n_rows * 2**self.program.n_wires * max(1, len(self.program.rotations))
         if tiling.n_tiles > 1 and size >= _PARALLEL_FROM and n_threads() > 1:
             list(_pool().map(work, range(tiling.n_tiles)))
         else:
@@ -190,24 +166,6 @@ class Engine:
 def _spare(plan: Schedule, v: np.ndarray) -> np.ndarray:
     """Room for amplitudes that move."""
     return np.empty_like(v) if len(plan.labels) else v[:0]
-
-
-def _measure(plan: Schedule, state: np.ndarray, out: np.ndarray) -> None:
-    if len(plan.outcome):
-        measuring.measure_outcomes(state, plan.outcome, out)
-    elif plan.diagonal:
-        measuring.measure_diagonal(state, plan.words, plan.lane_bits, out)
-    else:
-        measuring.measure_words(state, plan.words, out)
-
-
-def _cotangent(plan: Schedule, psi: np.ndarray, weights: np.ndarray, lam: np.ndarray) -> None:
-    if len(plan.outcome):
-        measuring.outcomes_cotangent(psi, plan.outcome, weights, lam)
-    elif plan.diagonal:
-        measuring.diagonal_cotangent(psi, plan.words, plan.lane_bits, weights, lam)
-    else:
-        measuring.words_cotangent(psi, plan.words, weights, lam)
 
 
 def check_memory(n_wires: int, itemsize: int) -> None:

@@ -18,7 +18,7 @@ import math
 
 import numba
 import numpy as np
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 _jit = numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 _reducing = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
@@ -40,14 +40,20 @@ def _lane(value, b):
     return lambda value, b: value
 
 
+@intrinsic
+def count_bits(typing_context, v):
+    """Number of set bits, one machine instruction."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return v(v), generate
+
+
 @_inline
 def sign(v):
     """-1 if an odd number of bits is set, else 1."""
-    v ^= v >> 32
-    v ^= v >> 16
-    v ^= v >> 8
-    v ^= v >> 4
-    return 1 - 2 * ((0x6996 >> (v & 15)) & 1)
+    return 1 - 2 * (count_bits(v) & 1)
 
 
 @_inline
@@ -69,6 +75,24 @@ def without_bit(h, bit):
 def row_of(h, d, n_rows):
     """The row of a compact number: d bits of the row, and above them the part."""
     return (h & ((1 << d) - 1)) + (h >> d) * n_rows
+
+
+@_jit
+def signs_within(z, lane_bits, out):
+    """out[i·w + b] = (-1)^|i&z| for the i-th index within the lanes."""
+    width = len(out) >> lane_bits
+    for i in range(1 << lane_bits):
+        f = out.dtype.type(sign(i & z))
+        for b in range(i * width, (i + 1) * width):
+            out[b] = f
+
+
+@_jit
+def spread(values, out):
+    """A value of each batch row (T,), repeated for every index within the lanes (L,)."""
+    width = len(values)
+    for i in range(len(out) // width):
+        out[i * width : (i + 1) * width] = values
 
 
 @_jit
@@ -199,31 +223,43 @@ def phases(v, d, cos, sin):
 
 @_reducing
 def phases_back(v, w, d, cos, sin, overlap):
-    """Undo phases on ψ and λ; overlap[j] = Im(λ_j* ψ_j) summed over batch rows, shape (2^d, L/T)."""
-    n_rows, width = v.shape[0] // 2, v.shape[1] // overlap.shape[1]
+    """Undo phases that all lanes share on ψ and λ; overlap[j] = Im(λ_j* ψ_j) summed over the lanes."""
+    n_rows = v.shape[0] // 2
     for j in range(1 << d):
         p, q, r, t = v[j], v[n_rows + j], w[j], w[n_rows + j]
-        for i in range(overlap.shape[1]):
-            part = v.dtype.type(0)
-            for b in range(i * width, (i + 1) * width):
-                part += r[b] * q[b] - t[b] * p[b]
-            overlap[j, i] = part
-        if cos.shape[1] == 1:
-            c, s = cos[j, 0], sin[j, 0]
-            for b in range(v.shape[1]):
-                a0, a1, b0, b1 = p[b], q[b], r[b], t[b]
-                p[b] = c * a0 - s * a1
-                q[b] = c * a1 + s * a0
-                r[b] = c * b0 - s * b1
-                t[b] = c * b1 + s * b0
+        c, s, part = cos[j, 0], sin[j, 0], v.dtype.type(0)
+        for b in range(v.shape[1]):
+            a0, a1, b0, b1 = p[b], q[b], r[b], t[b]
+            part += b0 * a1 - b1 * a0
+            p[b] = c * a0 - s * a1
+            q[b] = c * a1 + s * a0
+            r[b] = c * b0 - s * b1
+            t[b] = c * b1 + s * b0
+        overlap[j] = part
+
+
+@_jit
+def phases_back_in_lanes(v, w, d, cos, sin, lane_bits, overlap):
+    """The same where lanes differ; overlap (2^d, 2^l) is summed over the batch rows only."""
+    n_rows, width = v.shape[0] // 2, v.shape[1] >> lane_bits
+    products = np.empty(v.shape[1], v.dtype)
+    for j in range(1 << d):
+        p, q, r, t, cl, sl = v[j], v[n_rows + j], w[j], w[n_rows + j], cos[j], sin[j]
+        for b in range(v.shape[1]):
+            products[b] = r[b] * q[b] - t[b] * p[b]
+        for b in range(v.shape[1]):
+            a0, a1 = p[b], q[b]
+            p[b] = cl[b] * a0 - sl[b] * a1
+            q[b] = cl[b] * a1 + sl[b] * a0
+        for b in range(v.shape[1]):
+            b0, b1 = r[b], t[b]
+            r[b] = cl[b] * b0 - sl[b] * b1
+            t[b] = cl[b] * b1 + sl[b] * b0
+        if width == 1:
+            overlap[j] = products
         else:
-            cl, sl = cos[j], sin[j]
-            for b in range(v.shape[1]):
-                a0, a1, b0, b1 = p[b], q[b], r[b], t[b]
-                p[b] = cl[b] * a0 - sl[b] * a1
-                q[b] = cl[b] * a1 + sl[b] * a0
-                r[b] = cl[b] * b0 - sl[b] * b1
-                t[b] = cl[b] * b1 + sl[b] * b0
+            for i in range(1 << lane_bits):
+                overlap[j, i] = products[i * width : (i + 1) * width].sum()
 
 
 @_jit

@@ -1,75 +1,87 @@
 """Compiled measurements of a tile, and the state λ that an adjoint sweep starts from.
 
-Shapes: T batch rows, S = 2^Q amplitudes, W measured values. States are (2, S, T), real and imaginary part. A word with
-masks (x, z) and n_y letters Y takes |j> to i^n_y (-1)^|j&z| |j^x>; its sign stands in the third column.
+Shapes: T batch rows, S = 2^Q amplitudes, W measured values. States are (2S, T), real parts first. As a real matrix a Pauli
+word P is symmetric: it takes row J to row J^X with the factor g·(-1)^|J&Z|; a line of `words` has the index
+bits inside the lanes, X, Z, Z inside the lanes, and g.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from qnn.simulation.kernels import _jit, sign, walsh, without_bit
+from qnn.simulation.kernels import _jit, row_of, sign, signs_within, spread, top_bit, walsh, without_bit
 
 
 @_jit
-def count_bits(v):
-    """Number of set bits."""
-    n = 0
-    while v:
-        v &= v - 1
-        n += 1
-    return n
-
-
-@_jit
-def measure_words(state, words, out):
+def measure_words(v, words, out):
     """out[w, b] = <P_w>."""
-    re, im = state[0], state[1]
     out[:] = 0
-    for j in range(re.shape[0]):
-        r, m = re[j], im[j]
-        for w in range(len(words)):
-            x, z, o = words[w, 0], words[w, 1], out[w]
-            n_y = count_bits(x & z)
-            f = re.dtype.type(words[w, 2] * sign(j & z) * (1 - 2 * ((n_y >> 1) & 1)))
-            p, q = re[j ^ x], im[j ^ x]
-            if n_y & 1:
-                for b in range(re.shape[1]):
-                    o[b] += f * (q[b] * r[b] - p[b] * m[b])
-            else:
-                for b in range(re.shape[1]):
-                    o[b] += f * (p[b] * r[b] + q[b] * m[b])
+    for w in range(len(words)):
+        inside, x, z, g = words[w, 0], words[w, 1], words[w, 2], words[w, 4]
+        u = v.reshape(v.shape[0] >> inside, v.shape[1] << inside)
+        total, flip = np.zeros(u.shape[1], v.dtype), np.empty(u.shape[1], v.dtype)
+        add_overlaps(u, x, z, g, total)
+        signs_within(words[w, 3], inside, flip)
+        for i in range(1 << inside):
+            first = i * v.shape[1]
+            for b in range(v.shape[1]):
+                out[w, b] += flip[first + b] * total[first + b]
 
 
 @_jit
-def words_cotangent(state, words, cotangent, out):
+def add_overlaps(u, x, z, g, total):
+    """total[b] += ψ_J (Pψ)_J over all rows, the signs within the lanes left out."""
+    if x == 0:
+        for j in range(u.shape[0]):
+            f, p = u.dtype.type(g * sign(j & z)), u[j]
+            for b in range(u.shape[1]):
+                total[b] += f * p[b] * p[b]
+        return
+    top = top_bit(x)
+    for h in range(u.shape[0] // 2):
+        j = without_bit(h, top)
+        f, p, q = u.dtype.type(2 * g * sign(j & z)), u[j], u[j ^ x]
+        for b in range(u.shape[1]):
+            total[b] += f * p[b] * q[b]
+
+
+@_jit
+def words_cotangent(v, words, cotangent, out):
     """λ = Σ_w cotangent[w]·P_w ψ."""
-    re, im = state[0], state[1]
     out[:] = 0
-    for j in range(re.shape[0]):
-        p, q = out[0, j], out[1, j]
-        for w in range(len(words)):
-            x, z, c = words[w, 0], words[w, 1], cotangent[w]
-            n_y = count_bits(x & z)
-            f = re.dtype.type(words[w, 2] * sign((j ^ x) & z) * (1 - 2 * ((n_y >> 1) & 1)))
-            r, m = re[j ^ x], im[j ^ x]
-            if n_y & 1:
-                for b in range(re.shape[1]):
-                    p[b] -= f * c[b] * m[b]
-                    q[b] += f * c[b] * r[b]
-            else:
-                for b in range(re.shape[1]):
-                    p[b] += f * c[b] * r[b]
-                    q[b] += f * c[b] * m[b]
+    for w in range(len(words)):
+        inside, x, z, g = words[w, 0], words[w, 1], words[w, 2], words[w, 4]
+        shape = (v.shape[0] >> inside, v.shape[1] << inside)
+        factor, flip = np.empty(shape[1], v.dtype), np.empty(shape[1], v.dtype)
+        spread(cotangent[w], factor)
+        signs_within(words[w, 3], inside, flip)
+        factor *= flip
+        add_word(v.reshape(shape), x, z, g, factor, out.reshape(shape))
+
+
+@_jit
+def add_word(u, x, z, g, factor, out):
+    """λ ← λ + factor[b]·Pψ."""
+    if x == 0:
+        for j in range(u.shape[0]):
+            f, p, r = u.dtype.type(g * sign(j & z)), u[j], out[j]
+            for b in range(u.shape[1]):
+                r[b] += f * factor[b] * p[b]
+        return
+    top = top_bit(x)
+    for h in range(u.shape[0] // 2):
+        j = without_bit(h, top)
+        f, p, q, r, t = u.dtype.type(g * sign(j & z)), u[j], u[j ^ x], out[j], out[j ^ x]
+        for b in range(u.shape[1]):
+            c = f * factor[b]
+            r[b] += c * q[b]
+            t[b] += c * p[b]
 
 
 @_jit
 def transform(table, lane_bits):
     """Walsh-Hadamard transform of (S, T) along its first axis."""
-    inside = 1 << lane_bits
-    n_lanes = inside * table.shape[1]
-    rows = table.reshape(table.shape[0] // inside, n_lanes)
-    walsh(rows)
+    walsh(table.reshape(table.shape[0] >> lane_bits, table.shape[1] << lane_bits))
     for k in range(lane_bits):
         for h in range(table.shape[0] // 2):
             j = without_bit(h, 1 << k)
@@ -81,51 +93,55 @@ def transform(table, lane_bits):
 
 
 @_jit
-def measure_diagonal(state, words, lane_bits, out):
+def measure_diagonal(v, masks, words, lane_bits, out):
     """out[w, b] = <P_w> for words that are all diagonal: one transform of the probabilities."""
-    table = np.empty((state.shape[1], state.shape[2]), state.dtype)
-    for j in range(len(table)):
-        r, m, p = state[0, j], state[1, j], table[j]
+    n = v.shape[0] // 2
+    table = np.empty((n, v.shape[1]), v.dtype)
+    for j in range(n):
+        r, m, p = v[j], v[n + j], table[j]
         for b in range(len(p)):
             p[b] = r[b] * r[b] + m[b] * m[b]
     transform(table, lane_bits)
     for w in range(len(words)):
-        f, p, o = state.dtype.type(words[w, 2]), table[words[w, 1]], out[w]
+        f, p, o = v.dtype.type(words[w, 4]), table[masks[w]], out[w]
         for b in range(len(p)):
             o[b] = f * p[b]
 
 
 @_jit
-def diagonal_cotangent(state, words, lane_bits, cotangent, out):
+def diagonal_cotangent(v, masks, words, lane_bits, cotangent, out):
     """λ = Σ_w cotangent[w]·P_w ψ for words that are all diagonal."""
-    table = np.zeros((state.shape[1], state.shape[2]), state.dtype)
+    n = v.shape[0] // 2
+    table = np.zeros((n, v.shape[1]), v.dtype)
     for w in range(len(words)):
-        f, p, c = state.dtype.type(words[w, 2]), table[words[w, 1]], cotangent[w]
+        f, p, c = v.dtype.type(words[w, 4]), table[masks[w]], cotangent[w]
         for b in range(len(p)):
             p[b] += f * c[b]
     transform(table, lane_bits)
-    for j in range(len(table)):
-        r, m, p, lr, lm = state[0, j], state[1, j], table[j], out[0, j], out[1, j]
+    for j in range(n):
+        r, m, p, lr, lm = v[j], v[n + j], table[j], out[j], out[n + j]
         for b in range(len(p)):
             lr[b] = p[b] * r[b]
             lm[b] = p[b] * m[b]
 
 
 @_jit
-def measure_outcomes(state, outcome, out):
+def measure_outcomes(v, outcome, out):
     """out[w, b] = probability of outcome w."""
+    n = v.shape[0] // 2
     out[:] = 0
-    for j in range(state.shape[1]):
-        r, m, p = state[0, j], state[1, j], out[outcome[j]]
+    for j in range(n):
+        r, m, p = v[j], v[n + j], out[outcome[j]]
         for b in range(len(p)):
             p[b] += r[b] * r[b] + m[b] * m[b]
 
 
 @_jit
-def outcomes_cotangent(state, outcome, cotangent, out):
+def outcomes_cotangent(v, outcome, cotangent, out):
     """λ = cotangent[outcome]·ψ, amplitude by amplitude."""
-    for j in range(state.shape[1]):
-        c, r, m, p, q = cotangent[outcome[j]], state[0, j], state[1, j], out[0, j], out[1, j]
+    n = v.shape[0] // 2
+    for j in range(n):
+        c, r, m, p, q = cotangent[outcome[j]], v[j], v[n + j], out[j], out[n + j]
         for b in range(len(c)):
             p[b] = c[b] * r[b]
             q[b] = c[b] * m[b]

@@ -23,8 +23,9 @@ from qnn.simulation.pauli import CliffordFrame, Pauli
 from qnn.simulation.program import OutcomeMeasurement, Program, outcome_table
 
 ROTATE, ROTATE_ROWS, TURN, TWO_TURNS, PHASES, RELABEL, SCALE = range(7)
-KIND, ACTIVE, X, Z, LANES, G, PLACE, X2, Z2, LANES2, G2, COUNT = range(12)
-"""Columns of `Schedule.code`; X and Z are in rows of lanes with the bit of the part, LANES is Z within the lanes."""
+KIND, INSIDE, ACTIVE, X, Z, LANES, G, PLACE, X2, Z2, LANES2, G2, COUNT = range(13)
+"""Columns of `Schedule.code`: INSIDE is how many index bits lie inside the lanes of this instruction, 2^ACTIVE rows are reached, X and
+Z are in rows of lanes with the bit of the part, LANES is Z within the lanes."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class Schedule:
     """Instructions for the compiled sweeps.
 
     Attributes:
-        lane_bits: l, how many of the lowest bits of an amplitude's index lie inside the lanes.
-        code: shape (I, 12) int64, an instruction a row.
-        phases: shape (F, 3) int64, for each rotation of a diagonal group its mask, its place among shared angles, its sign.
+        lane_bits: how many of the lowest bits of an amplitude's index lie inside the lanes of every instruction.
+        code: shape (I, 13) int64, an instruction a row.
+        phases: shape (F, 3) int64: mask, place among shared angles and sign, for each rotation of diagonal groups.
         labels: shape (2·G, n) int64, for each relabelling the index that every bit comes from, and its inverse.
-        words: shape (W, 3) int64, masks (x, z) and sign of the measured words.
+        words: shape (W, 5) int64, for each measured word INSIDE, X, Z, LANES and G of P as a real matrix.
+        masks: shape (W,) int64, z of the measured words where all are diagonal.
         outcome: shape (S,) int64, the outcome of each amplitude; empty for expectation values.
-        diagonal: whether all measured words are diagonal.
     """
 
     lane_bits: int
@@ -46,13 +47,13 @@ class Schedule:
     phases: np.ndarray
     labels: np.ndarray
     words: np.ndarray
+    masks: np.ndarray
     outcome: np.ndarray
-    diagonal: bool
 
     @property
-    def operands(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    def operands(self) -> tuple[int | np.ndarray, ...]:
         """What the sweeps take."""
-        return self.lane_bits, self.code, self.phases, self.labels
+        return self.lane_bits, self.code, self.phases, self.labels, self.words, self.masks, self.outcome
 
     def first_of_interest(self, shared: bool, rows: bool) -> int:
         """The first instruction with a derivative by shared angles or by the rows' own, if those are wanted."""
@@ -77,15 +78,16 @@ class _Group:
     members: list[_Rotation] = field(default_factory=list)
 
 
-def schedule(program: Program, lane_bits: int = 0, *, plain: bool = False) -> Schedule:
+def schedule(program: Program, lane_bits: int = 0, wide_bits: int = 0, *, plain: bool = False) -> Schedule:
     """The instructions for one program.
 
     Args:
         program: rotations and a measurement.
-        lane_bits: l; at most n - 1.
+        lane_bits: index bits inside the lanes of every instruction, at most n - 1: amplitudes are moved to make it so.
+        wide_bits: index bits inside the lanes of instructions that do not flip them, at least `lane_bits`.
         plain: execute every rotation as it stands, so that the final state is the program's own.
     """
-    writer = _Writer(program, lane_bits)
+    writer = _Writer(program.n_wires, lane_bits, max(lane_bits, min(wide_bits, program.n_wires)))
     if plain:
         for rotation in _rotations(program):
             writer.rotation(rotation)
@@ -145,8 +147,8 @@ def _blocks(group: _Group | _Quarter, rotation: _Rotation) -> bool:
 class _Writer:
     """Writes instructions and knows in which basis the state is after them."""
 
-    def __init__(self, program: Program, lane_bits: int) -> None:
-        self.n, self.lane_bits = program.n_wires, lane_bits
+    def __init__(self, n_wires: int, lane_bits: int, wide_bits: int) -> None:
+        self.n, self.lane_bits, self.wide_bits = n_wires, lane_bits, wide_bits
         self.frame = CliffordFrame(self.n)
         self.code: list[list[int]] = []
         self.phases: list[tuple[int, int, int]] = []
@@ -221,13 +223,14 @@ class _Writer:
                 self._write_turns()
 
     def _outside_lanes(self, words: Sequence[Pauli]) -> Pauli | None:
-        """A product of the words that is not diagonal and does not flip bits within the lanes."""
-        rows = [w for w in words if w.x]
-        for bit in range(self.lane_bits):
+        """A product of the words that is not diagonal and flips no bits within the lanes, if possible no low bits at all."""
+        rows, low = [w for w in words if w.x], None
+        for bit in range(self.wide_bits):
             pivot = next((w for w in rows if w.x >> bit & 1), None)
             if pivot is not None:
                 rows = [pivot * w if w.x >> bit & 1 else w for w in rows if w is not pivot]
-        return min((w for w in rows if w.x), key=lambda w: w.x, default=None)
+                low = pivot if bit >= self.lane_bits else low
+        return min((w for w in rows if w.x), key=lambda w: w.x, default=low)
 
     def _clear_lanes(self, masks: Sequence[int]) -> None:
         """Move amplitudes so that as many as possible of these masks keep out of the lanes."""
@@ -268,23 +271,17 @@ class _Writer:
     ) -> None:
         if kind not in (TURN, TWO_TURNS):
             self._write_turns()
-        line = [kind, self._active - self.lane_bits, 0, 0, 0, g, place, 0, 0, 0, 0, count]
+        inside = self.lane_bits
         if word is not None:
-            line[X : G + 1] = self._masks(word)
+            flips = word.x | (0 if second is None else second.x) | 1 << self.wide_bits
+            inside = (flips & -flips).bit_length() - 1
+        active = max(0, self._active - inside)
+        line = [kind, inside, active, 0, 0, 0, g, place, 0, 0, 0, 0, count]
+        if word is not None:
+            line[X : G + 1] = _masks(word, inside, active, hermitian=False)
         if second is not None:
-            line[X2 : G2 + 1] = self._masks(second)
+            line[X2 : G2 + 1] = _masks(second, inside, active, hermitian=False)
         self.code.append(line)
-
-    def _masks(self, word: Pauli) -> list[int]:
-        """X and Z in rows, Z in the lanes, and the factor g of -iP as a real matrix."""
-        n_y = (word.x & word.z).bit_count()
-        part = (1 - n_y % 2) << (self._active - self.lane_bits)
-        g = word.sign * (1 - 2 * (n_y // 2 % 2)) * (2 * (n_y % 2) - 1)
-        return [word.x >> self.lane_bits | part, self._row_bits(word.z) | part, word.z & self._low, g]
-
-    def _row_bits(self, z: int) -> int:
-        """Bits of z among the active rows; the others meet amplitudes that are zero."""
-        return (z & ((1 << self._active) - 1)) >> self.lane_bits
 
     def finished(self, program: Program, *, measure: bool) -> Schedule:
         """The schedule, with the measurement in the basis at the end."""
@@ -301,14 +298,32 @@ class _Writer:
         if self._unscaled:
             self._write(SCALE, count=self._unscaled)
         words = [self.frame.image(w) for w in measured]
-        table = np.array([(w.x, w.z, w.sign) for w in words], dtype=np.int64).reshape(-1, 3)
+        table = np.array([self._measured(w) for w in words], dtype=np.int64).reshape(-1, 5)
         outcome = outcome_table(words, self.n) if isinstance(m, OutcomeMeasurement) else np.zeros(0, dtype=np.int64)
+        diagonal = all(w.x == 0 for w in words)
         return Schedule(
             self.lane_bits,
             np.array(self.code, dtype=np.int64).reshape(-1, COUNT + 1),
             np.array(self.phases, dtype=np.int64).reshape(-1, 3),
             np.array(self.labels, dtype=np.int64).reshape(-1, self.n),
             table,
+            np.array([w.z for w in words] if diagonal else [], dtype=np.int64),
             outcome,
-            all(w.x == 0 for w in words),
         )
+
+    def _measured(self, word: Pauli) -> list[int]:
+        flips = word.x | 1 << self.wide_bits
+        inside = (flips & -flips).bit_length() - 1
+        return [inside, *_masks(word, inside, self.n - inside, hermitian=True)]
+
+
+def _masks(word: Pauli, inside: int, active: int, *, hermitian: bool) -> list[int]:
+    """X and Z in rows, Z in the lanes, and the factor g of P (Hermitian) or -iP (antisymmetric) as a real matrix."""
+    n_y = (word.x & word.z).bit_count()
+    crosses = n_y % 2 if hermitian else 1 - n_y % 2  # from real to imaginary parts
+    g = word.sign * (1 - 2 * (n_y // 2 % 2))
+    if crosses and not hermitian:
+        g = -g
+    part = crosses << active
+    z = (word.z >> inside) & ((1 << active) - 1)  # bits beyond meet amplitudes that are zero
+    return [word.x >> inside | part, z | part, word.z & ((1 << inside) - 1), g]

@@ -1,7 +1,7 @@
-"""Whole circuits in one compiled call each way, and the measurement between them.
+"""Whole circuits in one compiled call each way.
 
-Shapes as in `kernels`; N_s shared angles, N_r angles of their own for every row. All of a schedule's instructions run inside one call, so
-that a small circuit costs no more than its arithmetic.
+Shapes as in `kernels`; K_s rotations by shared angles, K_r by angles of their own for every row. Everything between the angles of a
+tile and its measured values, or its gradients, happens inside one call, so that a small circuit costs no more than its arithmetic.
 """
 
 from __future__ import annotations
@@ -13,21 +13,30 @@ from qnn.simulation.kernels import (
     cos_and_sin,
     phases,
     phases_back,
+    phases_back_in_lanes,
     relabel,
     rotate,
     rotate_back,
     rotate_rows_back,
-    sign,
+    signs_within,
+    spread,
     turn,
     two_turns,
     walsh_vector,
 )
-
+from qnn.simulation.measuring import (
+    diagonal_cotangent,
+    measure_diagonal,
+    measure_outcomes,
+    measure_words,
+    outcomes_cotangent,
+    words_cotangent,
+)
 from qnn.simulation.schedule import (
     ACTIVE,
     COUNT,
     G2,
-    G,
+    INSIDE,
     KIND,
     LANES,
     LANES2,
@@ -38,35 +47,41 @@ from qnn.simulation.schedule import (
     ROTATE_ROWS,
     TURN,
     TWO_TURNS,
-    X,
     X2,
-    Z,
     Z2,
+    G,
+    X,
+    Z,
 )
 
 
 @_jit
-def signs_within(z, lane_bits, out):
-    """out[i·w + b] = (-1)^|i&z| for the i-th index within the lanes."""
-    width = len(out) >> lane_bits
-    for i in range(1 << lane_bits):
-        f = out.dtype.type(sign(i & z))
-        for b in range(i * width, (i + 1) * width):
-            out[b] = f
+def shared_angles(shared, column, factor, cos, sin):
+    """Half the angles of the shared rotations (K_s,), their cosines and sines; column -1 stands for a constant."""
+    half = np.empty(len(column))
+    for k in range(len(column)):
+        angle = 0.0 if column[k] < 0 else np.float64(shared[column[k]]) * factor[k, 0]
+        half[k] = 0.5 * (angle + factor[k, 1])
+    if len(half):
+        cos_and_sin(half, 1.0, cos, sin)
+    return half
 
 
 @_jit
-def spread(values, out):
-    """A value of each batch row (T,), repeated for every index within the lanes (L,)."""
-    width = len(values)
-    for i in range(len(out) // width):
-        out[i * width : (i + 1) * width] = values
+def row_angles(rows, column, factor, cos, sin):
+    """Cosines and sines of half the rows' own angles, (K_r, T); the tile may be wider than there are rows."""
+    half = np.zeros(cos.shape)
+    for k in range(len(column)):
+        for b in range(len(rows)):
+            half[k, b] = 0.5 * (np.float64(rows[b, column[k]]) * factor[k, 0] + factor[k, 1])
+    if half.size:
+        cos_and_sin(half.reshape(-1), 1.0, cos, sin)
 
 
 @_jit
-def fill_phases(half, line, table, lane_bits, cos, sin):
+def fill_phases(half, line, table, cos, sin):
     """Cosines and sines of the phases of a diagonal group, times 2^(-turns/2)."""
-    bits = line[ACTIVE] + lane_bits
+    bits = line[ACTIVE] + line[INSIDE]
     angles = np.zeros(1 << bits)
     mask = (1 << bits) - 1
     for k in range(line[PLACE], line[PLACE] + line[COUNT]):
@@ -76,127 +91,202 @@ def fill_phases(half, line, table, lane_bits, cos, sin):
 
 
 @_jit
-def evolve(v, spare, lane_bits, code, table, labels, half, cos_s, sin_s, cos_r, sin_r):
-    """|0…0> through all instructions; the final state is left in `v`, `spare` is overwritten where amplitudes move."""
+def turns(u, c, back):
+    """One or two quarter turns, or their inverse in inverse order."""
+    d, inside = c[ACTIVE], c[INSIDE]
+    first, second = (-c[G], -c[G2]) if back else (c[G], c[G2])
+    if c[LANES] == 0 and c[LANES2] == 0:
+        one = u.dtype.type(1)
+        if c[KIND] == TURN:
+            turn(u, c[X], c[Z], first, d, one)
+        elif back:
+            two_turns(u, c[X2], c[Z2], second, c[X], c[Z], first, d, one, one)
+        else:
+            two_turns(u, c[X], c[Z], first, c[X2], c[Z2], second, d, one, one)
+        return
+    flip, flip2 = np.empty(u.shape[1], u.dtype), np.empty(u.shape[1], u.dtype)
+    signs_within(c[LANES], inside, flip)
+    if c[KIND] == TURN:
+        turn(u, c[X], c[Z], first, d, flip)
+        return
+    signs_within(c[LANES2], inside, flip2)
+    if back:
+        two_turns(u, c[X2], c[Z2], second, c[X], c[Z], first, d, flip2, flip)
+    else:
+        two_turns(u, c[X], c[Z], first, c[X2], c[Z2], second, d, flip, flip2)
+
+
+@_jit
+def rotate_shared(u, c, cos, sin):
+    """A rotation by a shared angle."""
+    if c[LANES] == 0:
+        rotate(u, c[X], c[Z], c[G], c[ACTIVE], cos, sin, u.dtype.type(1))
+    else:
+        flip = np.empty(u.shape[1], u.dtype)
+        signs_within(c[LANES], c[INSIDE], flip)
+        rotate(u, c[X], c[Z], c[G], c[ACTIVE], cos, sin, flip)
+
+
+@_jit
+def rotate_shared_back(u, w, c, cos, sin):
+    """Its inverse on ψ and λ; returns the derivative by the angle."""
+    if c[LANES] == 0:
+        return rotate_back(u, w, c[X], c[Z], c[G], c[ACTIVE], cos, sin, u.dtype.type(1))
+    flip = np.empty(u.shape[1], u.dtype)
+    signs_within(c[LANES], c[INSIDE], flip)
+    return rotate_back(u, w, c[X], c[Z], c[G], c[ACTIVE], cos, sin, flip)
+
+
+@_jit
+def in_lanes(c, cos, sin, n_lanes):
+    """Cosines, and sines with the signs within the lanes, of a rotation by the rows' own angles: (2, L)."""
+    both = np.empty((2, n_lanes), cos.dtype)
+    spread(cos, both[0])
+    spread(sin, both[1])
+    if c[LANES]:
+        flip = np.empty(n_lanes, cos.dtype)
+        signs_within(c[LANES], c[INSIDE], flip)
+        both[1] *= flip
+    return both
+
+
+@_jit
+def evolve(v, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_r):
+    """|0…0> through all instructions; the final state is left in `v`, `spare` is used where amplitudes move."""
     for i in range(len(code)):
         if code[i, KIND] == RELABEL:
             v, spare = spare, v
     v[:] = 0
-    v[0, : v.shape[1] >> lane_bits] = 1
-    one = v.dtype.type(1)
-    flip, flip2 = np.empty(v.shape[1], v.dtype), np.empty(v.shape[1], v.dtype)
-    cos, sin = np.empty(v.shape[1], v.dtype), np.empty(v.shape[1], v.dtype)
+    v[0] = 1
     for i in range(len(code)):
         c = code[i]
-        kind, d = c[KIND], c[ACTIVE]
+        kind, inside, k = c[KIND], c[INSIDE], c[PLACE]
+        shape = (v.shape[0] >> inside, v.shape[1] << inside)
+        u = v.reshape(shape)
         if kind == ROTATE:
-            k = c[PLACE]
-            if lane_bits == 0:
-                rotate(v, c[X], c[Z], c[G], d, cos_s[k], sin_s[k], one)
-            else:
-                signs_within(c[LANES], lane_bits, flip)
-                rotate(v, c[X], c[Z], c[G], d, cos_s[k], sin_s[k], flip)
+            rotate_shared(u, c, cos_s[k], sin_s[k])
         elif kind == ROTATE_ROWS:
-            k = c[PLACE]
-            if lane_bits == 0:
-                rotate(v, c[X], c[Z], c[G], d, cos_r[k], sin_r[k], one)
+            if inside == 0:
+                rotate(u, c[X], c[Z], c[G], c[ACTIVE], cos_r[k], sin_r[k], u.dtype.type(1))
             else:
-                signs_within(c[LANES], lane_bits, flip)
-                spread(cos_r[k], cos)
-                spread(sin_r[k], sin)
-                rotate(v, c[X], c[Z], c[G], d, cos, sin, flip)
-        elif kind == TURN or kind == TWO_TURNS:
-            turns(v, c, lane_bits, False, flip, flip2)
+                both = in_lanes(c, cos_r[k], sin_r[k], shape[1])
+                rotate(u, c[X], c[Z], c[G], c[ACTIVE], both[0], both[1], u.dtype.type(1))
+        elif kind in (TURN, TWO_TURNS):
+            turns(u, c, False)
         elif kind == PHASES:
-            width = v.shape[1] if lane_bits else 1
-            tables = np.empty((2, 1 << d, width), v.dtype)
-            fill_phases(half, c, table, lane_bits, tables[0], tables[1])
-            phases(v, d, tables[0], tables[1])
+            tables = np.empty((2, 1 << c[ACTIVE], shape[1] if inside else 1), v.dtype)
+            fill_phases(half, c, table, tables[0], tables[1])
+            phases(u, c[ACTIVE], tables[0], tables[1])
         elif kind == RELABEL:
-            relabel(v, spare, labels[c[PLACE]], lane_bits)
+            relabel(u, spare.reshape(shape), labels[k], inside)
             v, spare = spare, v
         else:
             v *= v.dtype.type(2.0 ** (-0.5 * c[COUNT]))
 
 
 @_jit
-def turns(v, c, lane_bits, back, flip, flip2):
-    """One or two quarter turns, or their inverse in inverse order."""
-    g = -1 if back else 1
-    one = v.dtype.type(1)
-    if lane_bits == 0:
-        if c[KIND] == TURN:
-            turn(v, c[X], c[Z], g * c[G], c[ACTIVE], one)
-        elif back:
-            two_turns(v, c[X2], c[Z2], -c[G2], c[X], c[Z], -c[G], c[ACTIVE], one, one)
-        else:
-            two_turns(v, c[X], c[Z], c[G], c[X2], c[Z2], c[G2], c[ACTIVE], one, one)
-        return
-    signs_within(c[LANES], lane_bits, flip)
-    if c[KIND] == TURN:
-        turn(v, c[X], c[Z], g * c[G], c[ACTIVE], flip)
-        return
-    signs_within(c[LANES2], lane_bits, flip2)
-    if back:
-        two_turns(v, c[X2], c[Z2], -c[G2], c[X], c[Z], -c[G], c[ACTIVE], flip2, flip)
-    else:
-        two_turns(v, c[X], c[Z], c[G], c[X2], c[Z2], c[G2], c[ACTIVE], flip, flip2)
-
-
-@_jit
-def sweep_back(
-    v, w, spare, lane_bits, code, table, labels, half, cos_s, sin_s, cos_r, sin_r, last, grad_s, grad_r
-):  # fmt: skip
-    """Undo the instructions on ψ and λ, last first; derivatives are added to grad_s (N_s,) and grad_r (N_r, T).
+def sweep_back(v, w, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_r, last, by_shared, by_rows):
+    """Undo the instructions on ψ and λ, last first; derivatives are added to by_shared (K_s,) and by_rows (K_r, T).
 
     `last` is the first instruction whose derivative is wanted: nothing before it is undone.
     """
-    one = v.dtype.type(1)
-    n_lanes = v.shape[1]
-    n_tile = n_lanes >> lane_bits
-    flip, flip2 = np.empty(n_lanes, v.dtype), np.empty(n_lanes, v.dtype)
-    cos, sin, out = np.empty(n_lanes, v.dtype), np.empty(n_lanes, v.dtype), np.empty(n_lanes, v.dtype)
     for i in range(len(code) - 1, last - 1, -1):
         c = code[i]
-        kind, d = c[KIND], c[ACTIVE]
+        kind, inside, k = c[KIND], c[INSIDE], c[PLACE]
+        shape = (v.shape[0] >> inside, v.shape[1] << inside)
+        u, t = v.reshape(shape), w.reshape(shape)
         if kind == ROTATE:
-            k = c[PLACE]
-            if lane_bits == 0:
-                grad_s[k] += rotate_back(v, w, c[X], c[Z], c[G], d, cos_s[k], sin_s[k], one)
-            else:
-                signs_within(c[LANES], lane_bits, flip)
-                grad_s[k] += rotate_back(v, w, c[X], c[Z], c[G], d, cos_s[k], sin_s[k], flip)
+            by_shared[k] += rotate_shared_back(u, t, c, cos_s[k], sin_s[k])
         elif kind == ROTATE_ROWS:
-            k = c[PLACE]
-            if lane_bits == 0:
-                rotate_rows_back(v, w, c[X], c[Z], c[G], d, cos_r[k], sin_r[k], one, grad_r[k])
+            if inside == 0:
+                one = u.dtype.type(1)
+                rotate_rows_back(u, t, c[X], c[Z], c[G], c[ACTIVE], cos_r[k], sin_r[k], one, by_rows[k])
             else:
-                signs_within(c[LANES], lane_bits, flip)
-                spread(cos_r[k], cos)
-                spread(sin_r[k], sin)
-                out[:] = 0
-                rotate_rows_back(v, w, c[X], c[Z], c[G], d, cos, sin, flip, out)
-                for b in range(n_lanes):
-                    grad_r[k, b % n_tile] += out[b]
-        elif kind == TURN or kind == TWO_TURNS:
-            turns(v, c, lane_bits, True, flip, flip2)
-            turns(w, c, lane_bits, True, flip, flip2)
+                rows_back_in_lanes(u, t, c, cos_r[k], sin_r[k], by_rows[k])
+        elif kind in (TURN, TWO_TURNS):
+            turns(u, c, True)
+            turns(t, c, True)
         elif kind == PHASES:
-            width = n_lanes if lane_bits else 1
-            tables = np.empty((2, 1 << d, width), v.dtype)
-            fill_phases(half, c, table, lane_bits, tables[0], tables[1])
-            overlap = np.empty((1 << d, 1 << lane_bits), v.dtype)
-            phases_back(v, w, d, tables[0], tables[1], overlap)
+            tables = np.empty((2, 1 << c[ACTIVE], shape[1] if inside else 1), v.dtype)
+            fill_phases(half, c, table, tables[0], tables[1])
+            overlap = np.empty((1 << c[ACTIVE], 1 << inside), v.dtype)
             vector = overlap.reshape(-1)
+            if inside == 0:
+                phases_back(u, t, c[ACTIVE], tables[0], tables[1], vector)
+            else:
+                phases_back_in_lanes(u, t, c[ACTIVE], tables[0], tables[1], inside, overlap)
             walsh_vector(vector)
-            for k in range(c[PLACE], c[PLACE] + c[COUNT]):
-                grad_s[table[k, 1]] += table[k, 2] * vector[table[k, 0] & (len(vector) - 1)]
+            for m in range(k, k + c[COUNT]):
+                by_shared[table[m, 1]] += table[m, 2] * vector[table[m, 0] & (len(vector) - 1)]
         elif kind == RELABEL:
-            inverse = labels[c[PLACE] + 1]
-            relabel(v, spare, inverse, lane_bits)
+            relabel(u, spare.reshape(shape), labels[k + 1], inside)
             v, spare = spare, v
-            relabel(w, spare, inverse, lane_bits)
+            relabel(t, spare.reshape(shape), labels[k + 1], inside)
             w, spare = spare, w
         else:
             v *= v.dtype.type(2.0 ** (-0.5 * c[COUNT]))
             w *= w.dtype.type(2.0 ** (-0.5 * c[COUNT]))
+
+
+@_jit
+def rows_back_in_lanes(u, t, c, cos, sin, by_rows):
+    """`rotate_rows_back` where index bits lie inside the lanes."""
+    one = u.dtype.type(1)
+    both = in_lanes(c, cos, sin, u.shape[1])
+    flip, out = np.empty(u.shape[1], u.dtype), np.zeros(u.shape[1], u.dtype)
+    rotate_rows_back(u, t, c[X], c[Z], c[G], c[ACTIVE], both[0], both[1], one, out)
+    signs_within(c[LANES], c[INSIDE], flip)
+    for i in range(1 << c[INSIDE]):
+        first = i * len(by_rows)
+        for b in range(len(by_rows)):
+            by_rows[b] += flip[first + b] * out[first + b]
+
+
+@_jit
+def forward(
+    v, spare, lane_bits, code, table, labels, words, masks, outcome,
+    column_s, factor_s, column_r, factor_r, shared, rows, values,
+):  # fmt: skip
+    """From the angles of a tile to its final state `v` (2S, T) and its measured values (rows, W)."""
+    cs, cr = np.empty((2, len(column_s)), v.dtype), np.empty((2, len(column_r), v.shape[1]), v.dtype)
+    half = shared_angles(shared, column_s, factor_s, cs[0], cs[1])
+    row_angles(rows, column_r, factor_r, cr[0], cr[1])
+    evolve(v, spare, code, table, labels, half, cs[0], cs[1], cr[0], cr[1])
+    out = np.empty((values.shape[1], v.shape[1]), v.dtype)
+    if len(outcome):
+        measure_outcomes(v, outcome, out)
+    elif len(masks):
+        measure_diagonal(v, masks, words, lane_bits, out)
+    else:
+        measure_words(v, words, out)
+    for b in range(len(values)):
+        for w in range(values.shape[1]):
+            values[b, w] = out[w, b]
+
+
+@_jit
+def backward(
+    v, spare, lane_bits, code, table, labels, words, masks, outcome,
+    column_s, factor_s, column_r, factor_r, shared, rows, cotangent, last, by_shared, grad_rows,
+):  # fmt: skip
+    """From the final state of a tile to by_shared (K_s,) and grad_rows (rows, R), both added to; `v` is overwritten."""
+    cs, cr = np.empty((2, len(column_s)), v.dtype), np.empty((2, len(column_r), v.shape[1]), v.dtype)
+    half = shared_angles(shared, column_s, factor_s, cs[0], cs[1])
+    row_angles(rows, column_r, factor_r, cr[0], cr[1])
+    weights = np.zeros((cotangent.shape[1], v.shape[1]), v.dtype)
+    for b in range(len(cotangent)):
+        for w in range(len(weights)):
+            weights[w, b] = cotangent[b, w]
+    lam = np.empty_like(v)
+    if len(outcome):
+        outcomes_cotangent(v, outcome, weights, lam)
+    elif len(masks):
+        diagonal_cotangent(v, masks, words, lane_bits, weights, lam)
+    else:
+        words_cotangent(v, words, weights, lam)
+    by_rows = np.zeros((len(column_r), v.shape[1]), v.dtype)
+    sweep_back(v, lam, spare, code, table, labels, half, cs[0], cs[1], cr[0], cr[1], last, by_shared, by_rows)
+    for k in range(len(column_r)):
+        factor = v.dtype.type(factor_r[k, 0])
+        for b in range(len(grad_rows)):
+            grad_rows[b, column_r[k]] += factor * by_rows[k, b]
