@@ -25,6 +25,7 @@ _HOME = {
     "build_baseline": "qnn.baselines",
     "compare": "qnn.comparison",
     "evaluate": "qnn.training",
+    "export_onnx": "qnn.layers",
     "fit": "qnn.training",
     "load_task": "qnn.tasks",
 }

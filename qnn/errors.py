@@ -59,6 +59,10 @@ class MissingDependencyError(QnnError, ImportError):
     """An optional package is needed and not installed."""
 
 
+class ExportError(QnnError, RuntimeError):
+    """A network that cannot be written down, or what was written computes something else."""
+
+
 class TrainingError(QnnError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
 

@@ -110,7 +110,9 @@ class AngleMap:
             extras = self._evaluate(self.shared_extras, None, tensors)
             shared = torch.cat([shared, extras.to(inputs.dtype)])
         if self.row_extras:
-            some = inputs if inputs.shape[0] else inputs.new_zeros(1, self.n_inputs)  # vmap needs a row at least
+            exporting = torch.compiler.is_exporting()  # what is written down now is to serve batches without rows too
+            empty = exporting or not inputs.shape[0]  # vmap needs a row at least
+            some = torch.cat([inputs, inputs.new_zeros(1, self.n_inputs)]) if empty else inputs
             extras = torch.vmap(lambda row: self._evaluate(self.row_extras, row, tensors))(some)
             rows = torch.cat([rows, extras[: inputs.shape[0]].to(inputs.dtype)], dim=1)
         return shared, rows
