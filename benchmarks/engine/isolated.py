@@ -23,7 +23,7 @@ def status(key):
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
-QuantumLayer(2, 1)(torch.rand(1, 2, requires_grad=True)).sum().backward()  # loads the kernels
+QuantumLayer(3, 2)(torch.rand(1, 3, requires_grad=True)).sum().backward()  # loads the kernels
 layer, inputs = QuantumLayer(n, layers), torch.rand(batch, n, requires_grad=True)
 with open("/proc/self/clear_refs", "w") as reset:
     reset.write("5")  # the high-water mark starts here
@@ -61,11 +61,12 @@ print(json.dumps({"seconds": seconds, "finite": finite and float(values.abs().ma
 
 
 def _run(script: str, arguments: list[int], threads: int, **environment: str) -> dict:
-    command = [sys.executable, "-c", script, *map(str, arguments)]
+    command = [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)]
     settings = os.environ | thread_settings(threads) | environment
     done = subprocess.run(command, capture_output=True, text=True, env=settings, cwd=FOLDER)
     if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:300]}
+        last = (done.stderr.strip().splitlines() or ["nothing said"])[-1][:300]
+        return {"error": last if done.returncode > 0 else f"ended by signal {-done.returncode}: {last}"}
     return json.loads(done.stdout.splitlines()[-1])
 
 
