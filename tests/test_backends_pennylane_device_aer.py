@@ -4,6 +4,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 import torch
+from pennylane import numpy as pnp
 from qiskit_aer import AerSimulator
 from random_functions import random_function
 from test_backends_pennylane_device_statevector import (
@@ -90,6 +91,18 @@ def test_exact_measurements_with_labels(wires):
         qml.QNode(measured, device(wires=wires))(), qml.QNode(measured, reference(wires))(), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-10)
+
+
+def test_a_matrix_that_asks_for_gradients_is_a_matrix_like_any_other():
+    """PennyLane's arrays do so unless told otherwise."""
+    matrix = pnp.array([[1.0, 0.5], [0.5, -1.0]])
+
+    def circuit():
+        qml.RX(0.8, 0)
+        return qml.expval(qml.Hermitian(matrix, 0)), qml.expval(qml.Hermitian(matrix, 0) @ qml.Z(1))
+
+    for dev in (device(wires=2), qml.device("qnn.statevector", wires=2)):
+        np.testing.assert_allclose(qml.QNode(circuit, dev)(), [np.cos(0.8)] * 2, atol=1e-10)
 
 
 @pytest.mark.parametrize("sampler", ["exact", "aer"])

@@ -1,16 +1,12 @@
-"""Tapes read as structure and values, and the phases of gates."""
+"""Tapes read as structure and values."""
 
 import numpy as np
 import pennylane as qml
 import pytest
-from random_functions import gate
 
-from qnn.backends.pennylane_device.phases import gate_phase
-from qnn.backends.pennylane_device.rows import StructureCache
 from qnn.backends.pennylane_device.structure import Structure, circuit_measurement, is_pauli_sum, observable_key, read
 from qnn.backends.statevector import Statevector
 from qnn.circuits.circuit import Slot
-from qnn.circuits.gates import GATES
 from qnn.circuits.observables import Expectation, Probabilities
 
 
@@ -18,19 +14,6 @@ def tape(x=0.3, y=0.4, process=None, wires=(0, 1), shots=None):
     a, b = wires
     operations = [qml.RX(x, a), qml.GlobalPhase(0.1), qml.CRY(y, [a, b]), qml.Barrier([a, b])]
     return qml.tape.QuantumScript(operations, [process or qml.expval(qml.Z(b))], shots=shots)
-
-
-@pytest.mark.parametrize("name", GATES)
-def test_every_gate_is_pennylanes_up_to_its_phase(name):
-    slope, constant = gate_phase(name)
-    row = GATES[name]
-    for angle in (0.0, 0.7, -5.3):
-        wires = list(range(row.n_wires or 3))
-        with qml.tape.QuantumTape() as queued:
-            gate(name, angle if row.is_parametric else None, wires)
-        theirs = qml.matrix(queued.operations[0], wire_order=wires)
-        ours = np.exp(1j * (slope * angle * row.is_parametric + constant)) * row.matrix(angle, len(wires))
-        np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
 def test_values_do_not_belong_to_the_structure():
@@ -104,33 +87,3 @@ def test_measurements_that_are_values_of_a_circuit():
         assert circuit_measurement(process, number) is None
     wide = qml.Hermitian(np.eye(32), range(5))
     assert [is_pauli_sum(o) for o in (qml.Hermitian(np.eye(4), [0, 1]), wide, qml.Hadamard(0))] == [True, False, True]
-
-
-def test_the_cache_groups_by_structure_and_shots():
-    cache = StructureCache(Statevector())
-    batch = [tape(), tape(process=qml.probs(wires=0)), tape(0.7), tape(shots=5)]
-    groups = cache.groups(batch)
-    assert [group.places for group in groups] == [[0, 2], [1], [3]]
-    assert len(cache) == 2
-    assert cache.groups(batch)[0].structure is groups[0].structure
-
-
-def test_the_cache_forgets_the_oldest():
-    cache = StructureCache(Statevector())
-    first = cache.groups([tape()])[0].structure
-    for n in range(200):
-        cache.groups([tape(process=qml.expval((n + 2.0) * qml.Z(0)))])
-    assert len(cache) == 128
-    assert cache.groups([tape()])[0].structure is not first
-
-
-def test_values_of_groups():
-    cache = StructureCache(Statevector())
-    (group,) = cache.groups([tape(0.1, 0.2), tape(0.3, 0.4)])
-    np.testing.assert_allclose(group.values(), [[0.1, 0.1, 0.2], [0.3, 0.1, 0.4]])
-    assert group.shared is None
-    (group,) = cache.groups([tape(np.array([0.1, 0.2]), 0.4)])
-    assert group.shared == (False, True)
-    (group,) = cache.groups([tape(np.array([0.1, 0.2]), 0.4), tape(0.9, np.array([0.5, 0.6, 0.7]))])
-    np.testing.assert_allclose(group.values()[:, [0, 2]], [[0.1, 0.4], [0.2, 0.4], [0.9, 0.5], [0.9, 0.6], [0.9, 0.7]])
-    assert [rows for *_, rows in group.slices()] == [slice(0, 2), slice(2, 5)]

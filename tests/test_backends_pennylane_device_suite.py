@@ -1,4 +1,4 @@
-"""PennyLane's own device tests on `qnn.statevector`, and on default.qubit for comparison."""
+"""PennyLane's own device tests on `qnn.statevector`, on default.qubit for comparison, and on `qnn.aer`."""
 
 import os
 import re
@@ -14,20 +14,25 @@ SHOTS = "1000000"  # as many as the suite itself proposes: its tolerance of 0.05
 MODES = {"exact": ["--shots=None"], "shots": [f"--shots={SHOTS}", "--device-kwargs", "seed=1"]}
 
 
-def counts(device: str, *options: str) -> dict[str, int]:
-    """How many tests passed, failed, were skipped, by the last line of the report."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-flaky-report", str(SUITE)]
+def report(device: str, *options: str) -> list[str]:
+    """The lines that pytest prints."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "--no-flaky-report", str(SUITE)]
     done = subprocess.run(
         [*command, f"--device={device}", *options],
         capture_output=True,
         text=True,
         timeout=600,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "400"},  # lines of the report in full
     )
-    last = done.stdout.strip().splitlines()[-1]
-    found = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|error)", last)}
-    assert "passed" in found, done.stdout + done.stderr
-    return {"failed": 0, "skipped": 0, "error": 0} | found
+    lines = done.stdout.strip().splitlines()
+    assert lines and "passed" in lines[-1], done.stdout + done.stderr
+    return lines
+
+
+def counts(device: str, *options: str) -> dict[str, int]:
+    """How many tests passed, failed, were skipped."""
+    found = re.findall(r"(\d+) (passed|failed|skipped|error)", report(device, *options)[-1])
+    return {"failed": 0, "skipped": 0, "error": 0} | {word: int(number) for number, word in found}
 
 
 @pytest.mark.slow
@@ -40,3 +45,12 @@ def test_the_suite_passes_and_skips_no_more_than_on_default_qubit(mode):
     assert ours["skipped"] <= theirs["skipped"]
     if mode == "exact":
         assert ours["passed"] >= 382
+
+
+@pytest.mark.slow
+def test_aer_fails_only_where_a_state_or_a_sparse_matrix_is_asked_for():
+    lines = report("qnn.aer", *MODES["exact"])
+    failures = [line for line in lines if line.startswith("FAILED")]
+    assert 0 < len(failures) <= 10
+    assert all("DeviceError: Measurement" in line for line in failures), failures
+    assert int(re.findall(r"(\d+) passed", lines[-1])[0]) >= 379

@@ -140,6 +140,8 @@ class Structure:
         self._operations.append(Operation(name, tuple(self.number[w] for w in op.wires), angle))
 
     def _values_of(self, tape: QuantumScript) -> tuple[Measurement, ...] | None:
+        if any(qml.math.requires_grad(d) for mp in tape.measurements if mp.obs is not None for d in mp.obs.data):
+            return None  # autodiff follows coefficients, which a circuit has as constants
         found = [circuit_measurement(mp, self.number) for mp in tape.measurements]
         return None if not found or None in found else tuple(m for m in found if m is not None)
 
@@ -210,8 +212,6 @@ def circuit_measurement(process: Any, number: dict[Any, int]) -> Measurement | N
         return Probabilities(tuple(number[w] for w in process.wires) or tuple(range(len(number))))
     if type(process) is not qml.measurements.ExpectationMP or process.obs is None or not is_pauli_sum(process.obs):
         return None
-    if any(qml.math.requires_grad(d) for d in process.obs.data):
-        return None  # autodiff follows its coefficients
     return Expectation(pauli_sum(process.obs.map_wires(number)))
 
 
