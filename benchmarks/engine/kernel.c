@@ -15,26 +15,10 @@
    Legend: N rows, n wires, L layers, V = 2^n T / W vectors of a tile. Wire q is bit q of an amplitude's index.
    cc -O3 -march=native -ffast-math -fopenmp -shared -fPIC kernel.c -o kernel.so -lm */
 
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "kernel_shared.h"
 
-#ifdef __AVX512F__
-#define W 16
-#define LOG_W 4
-#else
-#define W 8
-#define LOG_W 3
-#endif
-#define MAX_WIRES 26
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float vec __attribute__((vector_size(4 * W)));
 typedef float vec_unaligned __attribute__((vector_size(4 * W), aligned(4)));
 typedef int32_t ivec __attribute__((vector_size(4 * W)));
-typedef struct { vec re, im; } cvec;
-typedef uint32_t row_t;
 
 static const cvec zero;
 
@@ -48,11 +32,6 @@ typedef struct {
 } plan;
 
 /* ---- linear algebra over GF(2) ---- */
-
-static void ring(int n, row_t *r) {
-    for (int q = 0; q < n; q++) r[q] = ((row_t)2 << q) - 1;
-    if (n > 1) r[0] = ((((row_t)1 << (n - 1)) << 1) - 1) & ~(row_t)1;
-}
 
 static void inverse(int n, const row_t *m, row_t *out) {
     row_t a[MAX_WIRES];
@@ -95,19 +74,6 @@ static void relabel(plan *p) {
 }
 
 /* ---- memory ---- */
-
-static __thread struct { char *at; size_t size; } arena;
-
-static char *scratch(size_t size) {
-    if (arena.size < size) {
-        free(arena.at);
-        arena.at = aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
-        arena.size = arena.at ? size : 0;
-    }
-    return arena.at;
-}
-
-static char *aligned(void *at) { return (char *)(((uintptr_t)at + 63) & ~(uintptr_t)63); }
 
 static void lay_out(plan *p, int n, int layers, long rows, int threads) {
     long lanes = W;

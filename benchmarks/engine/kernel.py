@@ -42,7 +42,17 @@ def _library(kind: str) -> ctypes.CDLL:
     flags = (
         next((line for line in cpu.read_text().splitlines() if line.startswith("flags")), "") if cpu.exists() else ""
     )
-    identity = [source.read_text(), *FLAGS, found, str(version), platform.machine(), platform.processor(), flags]
+    shared = source.with_name("kernel_shared.h").read_text()
+    identity = [
+        source.read_text(),
+        shared,
+        *FLAGS,
+        found,
+        str(version),
+        platform.machine(),
+        platform.processor(),
+        flags,
+    ]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qnn-benchmarks"
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,34 +7,7 @@
 
    Legend: N rows, n wires, L layers, S = 2^n amplitudes. Wire q is bit q of an amplitude's index. */
 
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#ifdef __AVX512F__
-#define W 16
-#else
-#define W 8
-#endif
-#define MAX_WIRES 26
-
-typedef float vec __attribute__((vector_size(4 * W)));
-typedef struct { vec re, im; } cvec;
-
-static __thread struct { char *at; size_t size; } arena;
-
-static cvec *scratch(long vectors) {
-    size_t size = ((size_t)vectors * sizeof(cvec) + 4095) & ~(size_t)4095;
-    if (arena.size < size) {
-        free(arena.at);
-        arena.at = aligned_alloc(4096, size);
-        arena.size = arena.at ? size : 0;
-    }
-    return (cvec *)arena.at;
-}
-
-static char *aligned(void *at) { return (char *)(((uintptr_t)at + 63) & ~(uintptr_t)63); }
+#include "kernel_shared.h"
 
 size_t kernel_keep_bytes(int n, int layers, long rows, int threads) {
     (void)layers; (void)threads;
@@ -91,12 +64,13 @@ static vec overlap(const cvec *lambda, const cvec *psi, long size, int q) {
     return sum + other;
 }
 
-/* Where amplitude j goes under CNOT 0->1, 1->2, ..., n-1->0. */
-static void ring(int n, uint32_t *to) {
+/* Where amplitude j goes under the CNOT ring. */
+static void ring_table(int n, uint32_t *to) {
+    row_t wires[MAX_WIRES];
+    ring(n, wires);
     for (uint32_t j = 0; j < (uint32_t)1 << n; j++) {
-        uint32_t v = j;
-        for (int q = 0; n > 1 && q < n; q++) v ^= (v >> q & 1) << ((q + 1) % n);
-        to[j] = v;
+        to[j] = 0;
+        for (int q = 0; q < n; q++) to[j] |= (uint32_t)__builtin_parity(wires[q] & j) << q;
     }
 }
 
@@ -128,10 +102,10 @@ int kernel_forward(int n, int layers, long rows, int threads, const float *x, co
     long size = (long)1 << n, tiles = (rows + W - 1) / W;
     uint32_t *to = malloc(sizeof(uint32_t) * (size_t)size);
     int failed = !to;
-    if (to) ring(n, to);
+    if (to) ring_table(n, to);
 #pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(| : failed) if (threads > 1)
     for (long tile = 0; tile < tiles; tile++) {
-        cvec *spare = scratch(2 * size);
+        cvec *spare = (cvec *)scratch(2 * sizeof(cvec) * (size_t)size);
         if (failed || !spare) { failed = 1; continue; }
         cvec *psi = keep ? (cvec *)aligned(keep) + tile * size : spare + size;
         evolve(n, layers, rows, x, w, tile, to, psi, spare);
@@ -153,7 +127,7 @@ int kernel_backward(int n, int layers, long rows, int threads, const float *x, c
     long size = (long)1 << n, tiles = (rows + W - 1) / W;
     uint32_t *to = malloc(sizeof(uint32_t) * (size_t)size);
     int failed = !to;
-    if (to) ring(n, to);
+    if (to) ring_table(n, to);
     memset(gw, 0, sizeof(float) * (size_t)(layers * n));
 #pragma omp parallel num_threads(threads) reduction(| : failed) if (threads > 1)
     {
@@ -161,7 +135,7 @@ int kernel_backward(int n, int layers, long rows, int threads, const float *x, c
         memset(sums, 0, sizeof sums);
 #pragma omp for schedule(dynamic)
         for (long tile = 0; tile < tiles; tile++) {
-            cvec *psi = scratch(4 * size);
+            cvec *psi = (cvec *)scratch(4 * sizeof(cvec) * (size_t)size);
             if (failed || !psi) { failed = 1; continue; }
             cvec *lambda = psi + size, *spare = lambda + size;
             if (keep) memcpy(psi, (cvec *)aligned(keep) + tile * size, sizeof(cvec) * (size_t)size);
