@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 
+from qnn._integers import whole
 from qnn.baselines.cnn import cnn
 from qnn.baselines.linear import logistic
 from qnn.baselines.mlp import matched_mlp, mlp
@@ -106,9 +106,10 @@ def count_weights(model: torch.nn.Module) -> int:
 
 def _check_integer(argument: str, value: object, least: int) -> None:
     """Raise unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    number = whole(value)
+    if number is None:
         raise DtypeError(
             f"`{argument}` must be an integer; got {value!r} ({type(value).__name__}). Pass a whole number."
         )
-    if not least <= int(value) < 2**63:
+    if not least <= number < 2**63:
         raise ArgumentError(f"`{argument}` must be at least {least}, below 2^63; got {value}. Pass {least} or more.")

@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 
+from qnn._integers import whole
 from qnn.circuits.capture import Captured
 from qnn.errors import ArgumentError, DtypeError, InertParameterWarning, NoEffectWarning, ShapeError
 from qnn.gradients import inert
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
+def check_count(name: str, value: Any, least: int = 1) -> int:
     """An integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    number = whole(value)
+    if number is None or number < least:
         raise ArgumentError(f"`{name}` must be an integer of at least {least}; got {value!r}. Use {max(least, 1)}.")
+    return number
+
+
+def checked_shots(shots: Any) -> int | None:
+    """A positive number of shots, or None."""
+    number = whole(shots)
+    if shots is not None and (number is None or number < 1):
+        raise ArgumentError(f"`shots` must be a positive integer, or None for exact values; got {shots!r}.")
+    return number
 
 
 def checked_seed(seed: Any) -> int | None:
     """A seed from 0 to 2^63 - 1, or None."""
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
+    number = whole(seed)
+    if seed is not None and (number is None or not 0 <= number < 2**63):
         raise ArgumentError(f"`seed` must be an integer from 0 to 2^63 - 1, or None; got {seed!r}. Use 0.")
-    return seed
+    return number
 
 
 def weight_shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
     """A weight's shape as a tuple; an integer is the length of a vector."""
     if name == "inputs" or not name.isidentifier():
         raise ArgumentError(f'`weight_shapes` must name arguments other than "{name}". Rename that argument.')
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):
+    given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    sizes = tuple(size for size in map(whole, given) if size is not None and size > 0)
+    if len(sizes) < len(given):
         raise ArgumentError(f"`weight_shapes` must hold positive sizes; got {name}: {shape!r}. Correct the shape.")
     return sizes
 

@@ -21,7 +21,7 @@ from qnn.circuits.encodings import encoding_named, n_features
 from qnn.errors import ArgumentError, DtypeError, ShapeError
 from qnn.gradients import methods, operator
 from qnn.layers import initialisers, sampling
-from qnn.layers.checks import check_count, check_inputs, checked_seed, warn_if_inert, weight_shape
+from qnn.layers.checks import check_count, check_inputs, checked_seed, checked_shots, warn_if_inert, weight_shape
 from qnn.layers.explanation import Explanation
 
 _UNCHANGED: Any = object()
@@ -98,8 +98,7 @@ class QuantumLayer(torch.nn.Module):
         init: str | initialisers.Initialiser = "uniform",
         **backend_options: Any,
     ) -> None:
-        check_count("n_qubits", n_qubits)
-        check_count("n_layers", n_layers)
+        n_qubits, n_layers = check_count("n_qubits", n_qubits), check_count("n_layers", n_layers)
         encode, build = encoding_named(encoding), ansatz_named(ansatz)
         wires = list(range(n_qubits))
 
@@ -162,7 +161,7 @@ class QuantumLayer(torch.nn.Module):
             CaptureError: the circuit's structure depends on values.
             UnsupportedError: an operation or measurement that cannot be expressed.
         """
-        check_count("n_inputs", n_inputs, least=0)
+        n_inputs = check_count("n_inputs", n_inputs, least=0)
         shapes = {name: weight_shape(name, shape) for name, shape in weight_shapes.items()}
         captured = capture(function, n_inputs=n_inputs, weight_shapes=shapes, observables=observables, n_wires=n_qubits)
         layer = cls.__new__(cls)
@@ -237,8 +236,7 @@ class QuantumLayer(torch.nn.Module):
         warn_if_inert(captured)
 
     def _place(self, backend: Backend, shots: int | None, gradient: str) -> _Placement:
-        if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
-            raise ArgumentError(f"`shots` must be a positive integer, or None for exact values; got {shots!r}.")
+        shots = checked_shots(shots)
         capabilities = backend.capabilities
         if shots is None and not capabilities.exact:
             raise ArgumentError(f'`shots` must be given for backend "{backend.name}", which only samples; got None.')
@@ -464,7 +462,7 @@ class QuantumLayer(torch.nn.Module):
             batch_size: rows of the step, leading dimensions multiplied.
             input_gradients: whether the inputs need gradients too, as they do behind a trained layer.
         """
-        check_count("batch_size", batch_size)
+        batch_size = check_count("batch_size", batch_size)
         method, why = self._placement.method()
         compiled = self.plan.differentiator
         facts = {k: v for k, v in compiled.executable.describe().items() if v is not None}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from qnn import _seeding
+from qnn._integers import whole
 from qnn.backends.base import Angles, Backend, Executable
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Probabilities
@@ -38,7 +39,7 @@ def draw_counts(
         ArgumentError: no positive number of shots, or a table of counts too large for memory.
         CapabilityError: the backend does not count outcomes.
     """
-    if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
+    if shots is None or (whole(shots) or 0) < 1:
         raise ArgumentError(f"`shots` must be a positive integer to sample; got {shots!r}. Use shots=1024.")
     if angles.n_rows * 2**circuit.n_wires > _MAX_COUNTS:
         raise ArgumentError(

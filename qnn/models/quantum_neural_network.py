@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from qnn._integers import whole
 from qnn.errors import ArgumentError, DtypeError, ShapeError
 from qnn.layers import HiddenLayer, InputLayer, OutputLayer, QuantumLayer
 from qnn.layers.checks import checked_seed
@@ -54,7 +55,7 @@ class QuantumNeuralNetwork(torch.nn.Module):
         **layer_options: Any,
     ) -> None:
         super().__init__()
-        widths = [n_hidden] if isinstance(n_hidden, int) else list(n_hidden or ())
+        widths = list(n_hidden) if isinstance(n_hidden, Iterable) else [n_hidden or 0]
         widths = [w for w in widths if w != 0]
         for name, value in (("n_inputs", n_inputs), ("n_outputs", n_outputs), ("n_quantum", n_quantum)):
             _check_positive(name, value)
@@ -145,7 +146,7 @@ class QuantumNeuralNetwork(torch.nn.Module):
 
 
 def _check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if (whole(value) or 0) < 1:
         raise ArgumentError(f"`{name}` must be a positive integer; got {value!r}. Use 1 or more.")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 
 import numpy as np
 import torch
 
+from qnn._integers import whole
 from qnn.errors import ArgumentError, DtypeError, unknown_name
 from qnn.tasks.bundled import load_breast_cancer, load_digits, load_iris
 from qnn.tasks.data import Part, TaskData
@@ -114,9 +114,10 @@ def _rows(argument: str, value: int | None, n_classes: int, available: int, whos
 
 def _integer(argument: str, value: object, least: int, most: int, advice: str, requirement: str = "") -> int:
     """`value` as an int, if it is one from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    number = whole(value)
+    if number is None:
         raise DtypeError(f"`{argument}` must be an integer; got {value!r} ({type(value).__name__}). {advice}")
-    if not least <= int(value) <= most:
+    if not least <= number <= most:
         requirement = requirement or f"between {least} and {most}"
         raise ArgumentError(f"`{argument}` must lie {requirement}; got {value}. {advice}")
-    return int(value)
+    return number

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
 
+from qnn._integers import whole
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, unknown_name
 from qnn.training.losses import LOSSES
 from qnn.training.optimizers import OPTIMIZERS, USES_MOMENTUM
@@ -92,9 +93,9 @@ class FitConfig:
 
     def _check_integer(self, name: str, least: int, advice: str) -> None:
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, Integral):
+        number = whole(value)
+        if number is None:
             raise DtypeError(f"`{name}` must be an integer; got {value!r} ({type(value).__name__}). {advice}")
-        number = int(value)
         if not least <= number <= _MAX_SEED:
             raise ArgumentError(f"`{name}` must be an integer of at least {least}, below 2^63; got {value}. {advice}")
         object.__setattr__(self, name, number)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import torch
 
+from qnn._integers import whole
 from qnn._seeding import step_scope
 from qnn.errors import ArgumentError, unknown_name
 from qnn.training.data import Rows, read_rows
@@ -65,7 +65,8 @@ def evaluate(
         raise unknown_name("loss", loss, LOSSES)
     size = CHUNK_ROWS if batch_size is None else batch_size
     for name, value, least in (("batch_size", size, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        number = whole(value)
+        if number is None or number < least:
             raise ArgumentError(
                 f"`{name}` must be an integer of at least {least}; got {value!r}. Leave it out for the default."
             )
