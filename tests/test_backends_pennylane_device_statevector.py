@@ -240,6 +240,19 @@ def test_coefficients_of_observables_can_be_trained():
     np.testing.assert_allclose(tensor.grad, expected, atol=1e-12)
 
 
+def test_the_adjoint_warns_of_coefficients_it_does_not_differentiate():
+    @qml.qnode(device(wires=1), diff_method="adjoint")
+    def circuit(x, c):
+        qml.RX(x, 0)
+        return qml.expval(qml.Hamiltonian(c, [qml.Z(0)]))
+
+    x, c = pnp.array(0.3, requires_grad=True), pnp.array([2.0], requires_grad=True)
+    with pytest.warns(UserWarning, match="Gradients are computed only with regards to the trainable parameters"):
+        by_x, by_c = qml.grad(circuit)(x, c)
+    np.testing.assert_allclose(by_x, -2 * np.sin(0.3))
+    np.testing.assert_array_equal(by_c, [0.0])
+
+
 def test_torch_layers_and_single_precision():
     def circuit(inputs, w):
         qml.AngleEmbedding(inputs, [0, 1])
@@ -399,6 +412,39 @@ def test_measurements_in_the_middle(method):
     shots = 400 if method == "one-shot" else 4000
     found = qml.set_shots(qml.QNode(circuit, dev, mcm_method=method), shots)()
     np.testing.assert_allclose(found, exact, atol=5 / np.sqrt(shots))
+
+
+@pytest.mark.parametrize("options", [{"postselect": 1}, {"reset": True}], ids=str)
+def test_postselection_and_reset(options):
+    def circuit():
+        qml.RX(0.9, 0)
+        qml.measure(0, **options)
+        qml.RX(0.3, 0)
+        return qml.expval(qml.Z(0))
+
+    exact = qml.QNode(circuit, reference())()
+    np.testing.assert_allclose(qml.QNode(circuit, device())(), exact, atol=1e-12)
+    found = qml.set_shots(qml.QNode(circuit, device(seed=1)), 4000)()
+    seen = 4000 * (np.sin(0.45) ** 2 if "postselect" in options else 1.0)
+    np.testing.assert_allclose(found, exact, atol=5 / np.sqrt(seen / 2))
+
+
+def test_snapshots():
+    def circuit():
+        qml.Hadamard(0)
+        qml.Snapshot("half")
+        qml.Hadamard(0)
+        return qml.expval(qml.Z(0))
+
+    found = qml.snapshots(qml.QNode(circuit, device(wires=1)))()
+    np.testing.assert_allclose(found["half"], [0.5**0.5] * 2, atol=1e-12)
+    np.testing.assert_allclose(found["execution_results"], 1.0)
+
+
+def test_channels_are_refused_by_name():
+    node = qml.QNode(lambda: (qml.DepolarizingChannel(0.1, 0), qml.expval(qml.Z(0)))[1], device(wires=1))
+    with pytest.raises(qml.exceptions.DeviceError, match=r"DepolarizingChannel.*not supported with qnn\.statevector"):
+        node()
 
 
 # ---- shots
