@@ -11,6 +11,7 @@ from pennylane.devices import Device, ExecutionConfig
 from pennylane.exceptions import DeviceError
 
 from qnn import _seeding
+from qnn._integers import whole
 from qnn.backends.base import Backend
 from qnn.backends.pennylane_device.rows import Group, StructureCache, results_of
 from qnn.errors import ArgumentError
@@ -31,7 +32,7 @@ class EngineDevice(Device):
         if unknown:
             known = ", ".join(("wires", "shots", "seed", *self._options))
             raise ArgumentError(f'Device "{self.name}" has no option `{next(iter(unknown))}`. It has: {known}.')
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
+        if seed is not None and whole(seed) is None:
             raise ArgumentError(f"`seed` must be an integer or None; got {seed!r}. Use for example seed=0.")
         super().__init__(wires=wires, shots=shots)
         self.backend = backend
