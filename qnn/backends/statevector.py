@@ -80,6 +80,9 @@ class StatevectorExecutable(Executable):
 
     def _forward(self, angles: Angles, keep: bool) -> tuple[torch.Tensor, torch.Tensor]:
         shared, rows = _numpy(angles)
+        if self._direct:
+            values, states = self._exact[0][0].forward(shared, rows, keep=keep)
+            return torch.from_numpy(values), torch.from_numpy(states)
         keep = keep and len(self._exact) == 1
         total: np.ndarray = self.plan.constants[None, :]
         states = np.empty(0, dtype=rows.dtype)
@@ -87,6 +90,13 @@ class StatevectorExecutable(Executable):
             values, states = engine.forward(shared, rows, keep=keep)
             total = total + values @ weights
         return like(total, angles), torch.from_numpy(states)
+
+    @cached_property
+    def _direct(self) -> bool:
+        """Whether the engine's values are the outputs as they stand."""
+        weights = self._exact[0][1] if len(self._exact) == 1 else np.zeros(0)
+        square = weights.ndim == 2 and weights.shape[0] == weights.shape[1]
+        return square and np.array_equal(weights, np.eye(len(weights))) and not self.plan.constants.any()
 
     def pullback(
         self, angles: Angles, residuals: torch.Tensor, cotangent: torch.Tensor, *, need_shared: bool, need_rows: bool
@@ -98,6 +108,10 @@ class StatevectorExecutable(Executable):
         """
         shared, rows = _numpy(angles)
         states = residuals.numpy()
+        if self._direct:
+            operands = (shared, rows, states.copy() if states.size else states[:0], cotangent.detach().numpy())
+            by_shared, by_rows = self._exact[0][0].backward(*operands, need_shared=need_shared, need_rows=need_rows)
+            return Angles(torch.from_numpy(by_shared), torch.from_numpy(by_rows))
         grad_shared, grad_rows = np.zeros_like(shared), np.zeros_like(rows)
         for engine, weights in self._exact:
             values = (cotangent.numpy() @ weights.T).astype(rows.dtype)
@@ -129,4 +143,5 @@ class StatevectorExecutable(Executable):
 
 
 def _numpy(angles: Angles) -> tuple[np.ndarray, np.ndarray]:
-    return angles.shared.detach().cpu().numpy(), angles.rows.detach().cpu().numpy()
+    shared, rows = angles.shared.detach().numpy(), angles.rows.detach().numpy()
+    return np.ascontiguousarray(shared, dtype=rows.dtype), np.ascontiguousarray(rows)

@@ -99,7 +99,7 @@ class Circuit:
                 )
             used.add(angle)
 
-    @property
+    @cached_property
     def n_outputs(self) -> int:
         """M, the number of output values per row."""
         return sum(m.n_outputs for m in self.measurements)

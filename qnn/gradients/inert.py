@@ -80,10 +80,13 @@ def _derivatives(circuit: Circuit, angles: Angles, random: _Random) -> Angles:
     """Derivatives of the outputs, in random proportions, by every angle of every row."""
     circuit = circuit.linear()  # a variance moves with <O> or <O²>
     executable = Statevector().compile(circuit)
-    per_row = [
-        executable.gradient(Angles(angles.shared, row[None]), random(1, circuit.n_outputs)) for row in angles.rows
-    ]
-    return Angles(sum(g.shared for g in per_row), torch.cat([g.rows for g in per_row]))  # type: ignore[arg-type]
+    shared, rows = angles.shared.clone().requires_grad_(), angles.rows.clone().requires_grad_()
+    values = executable.differentiable(Angles(shared, rows))  # in torch: nothing is compiled for double precision here
+    total = (values * random(*values.shape)).sum()
+    if not total.requires_grad:
+        return Angles(torch.zeros_like(shared), torch.zeros_like(rows))
+    gradients = torch.autograd.grad(total, (shared, rows), allow_unused=True, materialize_grads=True)
+    return Angles(*gradients)
 
 
 def _light_cone(circuit: Circuit, angles: Angles, random: _Random) -> Angles:

@@ -16,7 +16,7 @@ import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from qnn._fingerprint import canonical_json
 from qnn.backends.base import Angles, Backend, Estimate
 from qnn.circuits.circuit import Circuit
 from qnn.errors import CapabilityError, NotFiniteError
+from qnn.gradients import direct
 from qnn.gradients.methods import Differentiator, differentiator
 
 
@@ -135,11 +136,43 @@ class Plan:
     def angles(self, shared: torch.Tensor, rows: torch.Tensor) -> Angles:
         """Angles picked from the two sources."""
         picked_shared, picked_rows = shared, rows
-        if self.shared_index != tuple(range(len(shared))):
+        if not self._takes_all(0, shared.shape[0]):
             picked_shared = shared.index_select(0, _index(self.gather_shared, shared))
-        if self.rows_index != tuple(range(rows.shape[1])):
+        if not self._takes_all(1, rows.shape[1]):
             picked_rows = rows.index_select(1, _index(self.gather_rows, rows))
         return Angles(picked_shared, picked_rows)
+
+    def _takes_all(self, block: int, n_columns: int) -> bool:
+        """Whether the block of angles is its source, column by column."""
+        return self._in_order[block] == n_columns
+
+    @cached_property
+    def _in_order(self) -> tuple[int, int]:
+        count = lambda index: len(index) if index == tuple(range(len(index))) else -1
+        return count(self.shared_index), count(self.rows_index)
+
+    def pullback(
+        self,
+        shared: torch.Tensor,
+        rows: torch.Tensor,
+        residuals: torch.Tensor,
+        cotangent: torch.Tensor,
+        need_shared: bool,
+        need_rows: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients of the two sources; what is not needed is zero or unfinished."""
+        angles = self.angles(shared, rows)
+        picked = self.differentiator.pullback(angles, residuals, cotangent.contiguous(), need_shared, need_rows)
+        grad_shared, grad_rows = picked.shared, picked.rows
+        if not need_shared or not self._takes_all(0, shared.shape[0]):
+            grad_shared = torch.zeros_like(shared)
+            if need_shared:
+                grad_shared.index_add_(0, self.gather_shared.to(shared.device), picked.shared)
+        if not need_rows or not self._takes_all(1, rows.shape[1]):
+            grad_rows = torch.zeros_like(rows)
+            if need_rows:
+                grad_rows.index_add_(1, self.gather_rows.to(rows.device), picked.rows)
+        return grad_shared, grad_rows
 
 
 def _index(places: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -196,7 +229,29 @@ def execute(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Te
     recording = torch.is_grad_enabled()
     need_shared = recording and shared.requires_grad and bool(plan.shared_index)
     need_rows = recording and rows.requires_grad and bool(plan.rows_index)
+    if (need_shared or need_rows) and direct.possible(shared, rows):
+        _check_finite(plan, shared, rows)
+        return direct.Direct.apply(shared, rows, keys, plan, need_shared, need_rows, partial(_pulled_back, plan.key))
     return _executed(shared, rows, keys, plan.key, need_shared, need_rows)[0]
+
+
+def _pulled_back(
+    key: str,
+    shared: torch.Tensor,
+    rows: torch.Tensor,
+    residuals: torch.Tensor,
+    cotangent: torch.Tensor,
+    need_shared: bool,
+    need_rows: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`Plan.pullback`, differentiable."""
+    shape = _shape_of(residuals)
+    return _Pullback.apply(shared, rows, residuals.reshape(-1), shape, cotangent, key, need_shared, need_rows)
+
+
+def _shape_of(residuals: torch.Tensor) -> torch.Tensor:
+    """Their shape filled up with -1: torch.compile must know how many dimensions."""
+    return torch.tensor([*residuals.shape, *(-1,) * (_MAX_DIMENSIONS - residuals.ndim)])
 
 
 @torch.compiler.allow_in_graph
@@ -204,10 +259,22 @@ def _executed(
     shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor, key: str, need_shared: bool, need_rows: bool
 ) -> tuple[torch.Tensor, ...]:
     """By the backend; but torch.compile cannot stack, under vmap, residuals whose size it does not know."""
-    inside = torch._C._functorch.peek_interpreter_stack() is not None
-    if inside and is_fake(rows) and plan_of(key).method == "adjoint":
-        return (_differentiable(shared, rows, key),)
+    plan = plan_of(key)
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        if is_fake(rows) and plan.method == "adjoint":
+            return (_differentiable(shared, rows, key),)
+        need_shared = _is_followed(shared) and bool(plan.shared_index)
+        need_rows = _is_followed(rows) and bool(plan.rows_index)
     return _Execute.apply(shared, rows, keys, key, need_shared, need_rows)
+
+
+def _is_followed(tensor: torch.Tensor) -> bool:
+    """Whether any transform differentiates by it: the tensor itself only says so of the innermost."""
+    while not tensor.requires_grad:
+        if not torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+            return False
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return True
 
 
 @torch.compiler.allow_in_graph
@@ -263,14 +330,13 @@ def _(shared, rows, keys, key):
 def _linearize(
     shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor, key: str, need_shared: bool, need_rows: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Values, residuals in one row, and their shape filled up with -1: torch.compile must know how many dimensions."""
+    """Values, residuals in one row, and their shape."""
     plan = plan_of(key)
     _check_finite(plan, shared, rows)
     result, residuals = plan.differentiator.linearize(
         plan.angles(shared, rows), plan.keys(keys), need_shared, need_rows
     )
-    shape = torch.tensor([*residuals.shape, *(-1,) * (_MAX_DIMENSIONS - residuals.ndim)])
-    return result.values, residuals.reshape(-1), shape
+    return result.values, residuals.reshape(-1), _shape_of(residuals)
 
 
 @_linearize.register_fake
@@ -295,16 +361,8 @@ def _pullback(
     need_shared: bool,
     need_rows: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    plan = plan_of(key)
-    angles = plan.angles(shared, rows)
     residuals = residuals.reshape([size for size in shape.tolist() if size >= 0])
-    picked = plan.differentiator.pullback(angles, residuals, cotangent.contiguous(), need_shared, need_rows)
-    grad_shared, grad_rows = torch.zeros_like(shared), torch.zeros_like(rows)
-    if need_shared:
-        grad_shared.index_add_(0, plan.gather_shared.to(shared.device), picked.shared)
-    if need_rows:
-        grad_rows.index_add_(1, plan.gather_rows.to(rows.device), picked.rows)
-    return grad_shared, grad_rows
+    return plan_of(key).pullback(shared, rows, residuals, cotangent, need_shared, need_rows)
 
 
 @_pullback.register_fake
@@ -399,6 +457,10 @@ class _Pullback(torch.autograd.Function):
 def _jvp(function, operands, tangents):
     """The derivative of a function along `tangents`, where None is zero."""
     full = tuple(torch.zeros_like(o) if d is None else d for o, d in zip(operands, tangents, strict=True))
+    if torch._C._functorch.peek_interpreter_stack() is None:  # torch.autograd.forward_ad, which does not nest
+        values, pullback = torch.func.vjp(function, *operands)[:2]
+        zero = torch.zeros_like(values) if isinstance(values, torch.Tensor) else tuple(map(torch.zeros_like, values))
+        return torch.func.vjp(pullback, zero)[1](full)[0]  # the pullback is linear, and this its transpose
     # Cloned: a tangent takes the strides of its operand, and the cotangent of a sum is one number seen many times.
     return torch.func.jvp(function, tuple(o.clone() for o in operands), full)[1]
 

@@ -307,11 +307,17 @@ class QuantumLayer(torch.nn.Module):
             NotFiniteError: an input or a weight is NaN or infinite.
         """
         rows, leading, dtype = self._rows(inputs)
-        with torch.autocast(rows.device.type, enabled=False):
-            shared, rows = self._sources(rows)
-            values = operator.execute(self.plan, shared, rows, self._keys(rows.shape[0]))
-            values = read_out.outputs(values, self.circuit.variance_columns, exact=self.shots is None)
+        if not rows.is_meta and torch.is_autocast_enabled(rows.device.type):
+            with torch.autocast(rows.device.type, enabled=False):
+                values = self._run(rows)
+        else:
+            values = self._run(rows)
         return values.reshape(*leading, self.n_outputs).to(dtype)
+
+    def _run(self, rows: torch.Tensor) -> torch.Tensor:  # (N, D) -> (N, M)
+        shared, rows = self._sources(rows)
+        values = operator.execute(self.plan, shared, rows, self._keys(rows.shape[0]))
+        return read_out.outputs(values, self.circuit.variance_columns, exact=self.shots is None)
 
     def estimate(self, inputs: torch.Tensor | None = None) -> Estimate:
         """Values with their variances and counts, without gradients.

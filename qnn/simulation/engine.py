@@ -54,6 +54,7 @@ class Engine:
         columns = [np.flatnonzero(~r.per_row), np.flatnonzero(r.per_row)]
         factors = np.stack([r.scale, r.constant], axis=1)
         self._angles = tuple(part for k in columns for part in (r.column[k], factors[k]))
+        self._varying = np.flatnonzero(r.column[columns[0]] >= 0)
         self._schedules: dict[tuple[int, int], Schedule] = {}
 
     def _schedule(self, tiling: _Tiling) -> Schedule:
@@ -127,9 +128,8 @@ class Engine:
             sweeps.backward(*operands, cotangent[part], last, by_shared[tile], grad_rows[part])
 
         self._each(work, tiling, len(rows))
-        by_angle = by_shared.sum(axis=0) * factor[:, 0]
-        varying = column >= 0
-        grad_shared = np.bincount(column[varying], by_angle[varying], minlength=len(shared))
+        by_angle = (by_shared.sum(axis=0) * factor[:, 0])[self._varying]
+        grad_shared = np.bincount(column[self._varying], by_angle, minlength=len(shared))
         return grad_shared.astype(shared.dtype), grad_rows
 
     def states(self, shared: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -15,17 +15,17 @@ the start of a circuit the others are still zero.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
 from numba.extending import intrinsic, overload
 
-_jit = numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-_reducing = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
-_inline = numba.njit(nogil=True, inline="always", fastmath={"contract"}, error_model="numpy")
-
+from qnn.simulation.compiling import kernel, reducing_kernel
 
 _ROUND = 6755399441055744.0  # 1.5·2^52: adding and subtracting it rounds to an integer, in vector units too
+
+_FAR = 1e5  # radians from which the short way of taking off multiples of π/2 loses digits
 
 
 def lane(value, b):
@@ -41,7 +41,7 @@ def _lane(value, b):
 
 
 @intrinsic
-def count_bits(typing_context, v):
+def count_bits(typing_context: Any, v: Any) -> Any:
     """Number of set bits, one machine instruction."""
 
     def generate(context, builder, signature, arguments):
@@ -50,13 +50,13 @@ def count_bits(typing_context, v):
     return v(v), generate
 
 
-@_inline
+@kernel
 def sign(v):
     """-1 if an odd number of bits is set, else 1."""
-    return 1 - 2 * (count_bits(v) & 1)
+    return 1 - 2 * (count_bits(v) & 1)  # type: ignore[call-arg]
 
 
-@_inline
+@kernel
 def top_bit(x):
     """The highest set bit of x > 0."""
     bit = 1
@@ -65,19 +65,37 @@ def top_bit(x):
     return bit
 
 
-@_inline
+@kernel
 def without_bit(h, bit):
     """The h-th of the numbers in which `bit` is not set."""
     return ((h & ~(bit - 1)) << 1) | (h & (bit - 1))
 
 
-@_inline
+@kernel
 def row_of(h, d, n_rows):
     """The row of a compact number: d bits of the row, and above them the part."""
     return (h & ((1 << d) - 1)) + (h >> d) * n_rows
 
 
-@_jit
+@kernel
+def multiply(v, factor):
+    """State times a factor."""
+    for j in range(v.shape[0]):
+        p = v[j]
+        for b in range(v.shape[1]):
+            p[b] *= factor
+
+
+@kernel
+def clear(v):
+    """All entries zero."""
+    for j in range(v.shape[0]):
+        p = v[j]
+        for b in range(v.shape[1]):
+            p[b] = 0
+
+
+@kernel
 def signs_within(z, lane_bits, out):
     """out[i·w + b] = (-1)^|i&z| for the i-th index within the lanes."""
     width = len(out) >> lane_bits
@@ -87,15 +105,16 @@ def signs_within(z, lane_bits, out):
             out[b] = f
 
 
-@_jit
+@kernel
 def spread(values, out):
     """A value of each batch row (T,), repeated for every index within the lanes (L,)."""
     width = len(values)
     for i in range(len(out) // width):
-        out[i * width : (i + 1) * width] = values
+        for b in range(width):
+            out[i * width + b] = values[b]
 
 
-@_jit
+@kernel
 def rotate(v, x, z, g, d, cos, sin, flip):
     """ψ ← cos·ψ + sin·(-iP)ψ.
 
@@ -114,7 +133,7 @@ def rotate(v, x, z, g, d, cos, sin, flip):
             q[b] = c * a1 + s * a0
 
 
-@_reducing
+@reducing_kernel
 def rotate_back(v, w, x, z, g, d, cos, sin, flip):
     """Undo on ψ and λ a rotation that all rows share; returns Re <λ|-iP|ψ>, the derivative by its angle."""
     n_rows = v.shape[0] // 2
@@ -139,7 +158,7 @@ def rotate_back(v, w, x, z, g, d, cos, sin, flip):
     return total
 
 
-@_jit
+@kernel
 def rotate_rows_back(v, w, x, z, g, d, cos, sin, flip, out):
     """The same where lanes have angles of their own; the derivatives are added to `out` (L,)."""
     n_rows = v.shape[0] // 2
@@ -160,7 +179,7 @@ def rotate_rows_back(v, w, x, z, g, d, cos, sin, flip, out):
             t[b] = c * b1 - s * b0
 
 
-@_jit
+@kernel
 def turn(v, x, z, g, d, flip):
     """ψ ← (1 - iP)ψ, √2 times a rotation by π/2."""
     n_rows = v.shape[0] // 2
@@ -176,7 +195,7 @@ def turn(v, x, z, g, d, flip):
             q[b] = a1 + s * a0
 
 
-@_jit
+@kernel
 def two_turns(v, x1, z1, g1, x2, z2, g2, d, flip1, flip2):
     """Two turns in one pass, the first one first; x1 and x2 differ."""
     n_rows = v.shape[0] // 2
@@ -201,7 +220,7 @@ def two_turns(v, x1, z1, g1, x2, z2, g2, d, flip1, flip2):
             t[b] = c3 + f2_too * s2 * c1
 
 
-@_jit
+@kernel
 def phases(v, d, cos, sin):
     """ψ_j ← (cos_j - i sin_j)ψ_j; tables are (R, 1), or (R, L) where lanes differ."""
     n_rows = v.shape[0] // 2
@@ -221,7 +240,7 @@ def phases(v, d, cos, sin):
                 q[b] = cl[b] * a1 - sl[b] * a0
 
 
-@_reducing
+@reducing_kernel
 def phases_back(v, w, d, cos, sin, overlap):
     """Undo phases that all lanes share on ψ and λ; overlap[j] = Im(λ_j* ψ_j) summed over the lanes."""
     n_rows = v.shape[0] // 2
@@ -238,7 +257,7 @@ def phases_back(v, w, d, cos, sin, overlap):
         overlap[j] = part
 
 
-@_jit
+@kernel
 def phases_back_in_lanes(v, w, d, cos, sin, lane_bits, overlap):
     """The same where lanes differ; overlap (2^d, 2^l) is summed over the batch rows only."""
     n_rows, width = v.shape[0] // 2, v.shape[1] >> lane_bits
@@ -255,14 +274,14 @@ def phases_back_in_lanes(v, w, d, cos, sin, lane_bits, overlap):
             b0, b1 = r[b], t[b]
             r[b] = cl[b] * b0 - sl[b] * b1
             t[b] = cl[b] * b1 + sl[b] * b0
-        if width == 1:
-            overlap[j] = products
-        else:
-            for i in range(1 << lane_bits):
-                overlap[j, i] = products[i * width : (i + 1) * width].sum()
+        for i in range(1 << lane_bits):
+            total = v.dtype.type(0)
+            for b in range(i * width, (i + 1) * width):
+                total += products[b]
+            overlap[j, i] = total
 
 
-@_jit
+@kernel
 def relabel(v, out, sources, lane_bits):
     """out[j] = v[Σ_t j_t sources_t], amplitude by amplitude, for both parts."""
     inside = 1 << lane_bits
@@ -285,7 +304,7 @@ def relabel(v, out, sources, lane_bits):
                 out[n_rows + j, i * width + b] = v[n_rows + k, first + b]
 
 
-@_jit
+@kernel
 def walsh(a):
     """a_z ← Σ_j (-1)^|j&z| a_j along the first axis of (S, T), S a power of two."""
     n_rows = a.shape[0]
@@ -310,7 +329,7 @@ def walsh(a):
                 q[b] = c0 - q[b]
 
 
-@_jit
+@kernel
 def walsh_vector(a):
     """The same for a vector (S,): the low bits run beside each other where there are enough of them."""
     n, inside = len(a), 1
@@ -333,7 +352,7 @@ def walsh_vector(a):
                 block[first + i, t] = turned[t, i]
 
 
-@_jit
+@kernel
 def cos_and_sin(angles, scale, cos, sin):
     """scale·cos and scale·sin of angles (S,) in float64, into arrays (S / k, k·w), each value w times.
 
@@ -344,7 +363,14 @@ def cos_and_sin(angles, scale, cos, sin):
     flat_cos, flat_sin = cos.reshape(-1), sin.reshape(-1)
     c = flat_cos if width == 1 else np.empty(len(angles), dtype=cos.dtype)
     s = flat_sin if width == 1 else np.empty(len(angles), dtype=cos.dtype)
+    largest = 0.0
     for j in range(len(angles)):
+        largest = max(largest, abs(angles[j]))
+    if largest > _FAR:
+        for j in range(len(angles)):
+            c[j] = scale * math.cos(angles[j])
+            s[j] = scale * math.sin(angles[j])
+    for j in range(len(angles) if largest <= _FAR else 0):
         k = (angles[j] * (2 / math.pi) + _ROUND) - _ROUND
         r = ((angles[j] - k * 1.5707963267341256) - k * 6.0771005063039e-11) - k * 2.0222662487959506e-21
         u = r * r
@@ -361,5 +387,5 @@ def cos_and_sin(angles, scale, cos, sin):
         s[j] = scale * turned * (p - odd * (p - q))
     if width > 1:
         for j in range(len(angles)):
-            flat_cos[j * width : (j + 1) * width] = c[j]
-            flat_sin[j * width : (j + 1) * width] = s[j]
+            for b in range(j * width, (j + 1) * width):
+                flat_cos[b], flat_sin[b] = c[j], s[j]

@@ -1,21 +1,22 @@
 """Compiled measurements of a tile, and the state λ that an adjoint sweep starts from.
 
-Shapes: T batch rows, S = 2^Q amplitudes, W measured values. States are (2S, T), real parts first. As a real matrix a Pauli
-word P is symmetric: it takes row J to row J^X with the factor g·(-1)^|J&Z|; a line of `words` has the index
-bits inside the lanes, X, Z, Z inside the lanes, and g.
+Shapes: T batch rows, S = 2^Q amplitudes, W measured values. States are (2S, T), real parts first. As a real matrix a
+Pauli word P is symmetric: it takes row J to row J^X with the factor g·(-1)^|J&Z|; a line of `words` has the number of
+index bits inside the lanes, X, Z, Z inside the lanes, and g.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from qnn.simulation.kernels import _jit, row_of, sign, signs_within, spread, top_bit, walsh, without_bit
+from qnn.simulation.compiling import kernel
+from qnn.simulation.kernels import clear, sign, signs_within, spread, top_bit, walsh, without_bit
 
 
-@_jit
+@kernel
 def measure_words(v, words, out):
     """out[w, b] = <P_w>."""
-    out[:] = 0
+    clear(out)
     for w in range(len(words)):
         inside, x, z, g = words[w, 0], words[w, 1], words[w, 2], words[w, 4]
         u = v.reshape(v.shape[0] >> inside, v.shape[1] << inside)
@@ -28,7 +29,7 @@ def measure_words(v, words, out):
                 out[w, b] += flip[first + b] * total[first + b]
 
 
-@_jit
+@kernel
 def add_overlaps(u, x, z, g, total):
     """total[b] += ψ_J (Pψ)_J over all rows, the signs within the lanes left out."""
     if x == 0:
@@ -45,21 +46,22 @@ def add_overlaps(u, x, z, g, total):
             total[b] += f * p[b] * q[b]
 
 
-@_jit
+@kernel
 def words_cotangent(v, words, cotangent, out):
     """λ = Σ_w cotangent[w]·P_w ψ."""
-    out[:] = 0
+    clear(out)
     for w in range(len(words)):
         inside, x, z, g = words[w, 0], words[w, 1], words[w, 2], words[w, 4]
         shape = (v.shape[0] >> inside, v.shape[1] << inside)
         factor, flip = np.empty(shape[1], v.dtype), np.empty(shape[1], v.dtype)
         spread(cotangent[w], factor)
         signs_within(words[w, 3], inside, flip)
-        factor *= flip
+        for b in range(len(factor)):
+            factor[b] *= flip[b]
         add_word(v.reshape(shape), x, z, g, factor, out.reshape(shape))
 
 
-@_jit
+@kernel
 def add_word(u, x, z, g, factor, out):
     """λ ← λ + factor[b]·Pψ."""
     if x == 0:
@@ -78,7 +80,7 @@ def add_word(u, x, z, g, factor, out):
             t[b] += c * p[b]
 
 
-@_jit
+@kernel
 def transform(table, lane_bits):
     """Walsh-Hadamard transform of (S, T) along its first axis."""
     walsh(table.reshape(table.shape[0] >> lane_bits, table.shape[1] << lane_bits))
@@ -92,7 +94,7 @@ def transform(table, lane_bits):
                 q[b] = a0 - q[b]
 
 
-@_jit
+@kernel
 def measure_diagonal(v, masks, words, lane_bits, out):
     """out[w, b] = <P_w> for words that are all diagonal: one transform of the probabilities."""
     n = v.shape[0] // 2
@@ -108,7 +110,7 @@ def measure_diagonal(v, masks, words, lane_bits, out):
             o[b] = f * p[b]
 
 
-@_jit
+@kernel
 def diagonal_cotangent(v, masks, words, lane_bits, cotangent, out):
     """λ = Σ_w cotangent[w]·P_w ψ for words that are all diagonal."""
     n = v.shape[0] // 2
@@ -125,18 +127,18 @@ def diagonal_cotangent(v, masks, words, lane_bits, cotangent, out):
             lm[b] = p[b] * m[b]
 
 
-@_jit
+@kernel
 def measure_outcomes(v, outcome, out):
     """out[w, b] = probability of outcome w."""
     n = v.shape[0] // 2
-    out[:] = 0
+    clear(out)
     for j in range(n):
         r, m, p = v[j], v[n + j], out[outcome[j]]
         for b in range(len(p)):
             p[b] += r[b] * r[b] + m[b] * m[b]
 
 
-@_jit
+@kernel
 def outcomes_cotangent(v, outcome, cotangent, out):
     """λ = cotangent[outcome]·ψ, amplitude by amplitude."""
     n = v.shape[0] // 2

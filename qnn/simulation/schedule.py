@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import pi
 
 import numpy as np
@@ -24,8 +25,8 @@ from qnn.simulation.program import OutcomeMeasurement, Program, outcome_table
 
 ROTATE, ROTATE_ROWS, TURN, TWO_TURNS, PHASES, RELABEL, SCALE = range(7)
 KIND, INSIDE, ACTIVE, X, Z, LANES, G, PLACE, X2, Z2, LANES2, G2, COUNT = range(13)
-"""Columns of `Schedule.code`: INSIDE is how many index bits lie inside the lanes of this instruction, 2^ACTIVE rows are reached, X and
-Z are in rows of lanes with the bit of the part, LANES is Z within the lanes."""
+"""Columns of `Schedule.code`: INSIDE is how many index bits lie inside the lanes of this instruction, 2^ACTIVE rows are
+reached, X and Z are in rows of lanes with the bit of the part, LANES is Z within the lanes."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,12 @@ class Schedule:
 
     def first_of_interest(self, shared: bool, rows: bool) -> int:
         """The first instruction with a derivative by shared angles or by the rows' own, if those are wanted."""
-        kinds = [*([ROTATE, PHASES] if shared else []), *([ROTATE_ROWS] if rows else [])]
-        found = np.flatnonzero(np.isin(self.code[:, KIND], kinds))
-        return int(found[0]) if len(found) else len(self.code)
+        return min(self._first[0] if shared else len(self.code), self._first[1] if rows else len(self.code))
+
+    @cached_property
+    def _first(self) -> tuple[int, int]:
+        kinds = [*self.code[:, KIND].tolist(), ROTATE, ROTATE_ROWS, PHASES]
+        return min(kinds.index(ROTATE), kinds.index(PHASES)), kinds.index(ROTATE_ROWS)
 
 
 @dataclass
@@ -223,7 +227,7 @@ class _Writer:
                 self._write_turns()
 
     def _outside_lanes(self, words: Sequence[Pauli]) -> Pauli | None:
-        """A product of the words that is not diagonal and flips no bits within the lanes, if possible no low bits at all."""
+        """A product of the words, not diagonal, that flips no bits within the lanes, and if possible no low ones."""
         rows, low = [w for w in words if w.x], None
         for bit in range(self.wide_bits):
             pivot = next((w for w in rows if w.x >> bit & 1), None)

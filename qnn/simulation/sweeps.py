@@ -1,16 +1,19 @@
 """Whole circuits in one compiled call each way.
 
-Shapes as in `kernels`; K_s rotations by shared angles, K_r by angles of their own for every row. Everything between the angles of a
-tile and its measured values, or its gradients, happens inside one call, so that a small circuit costs no more than its arithmetic.
+Shapes as in `kernels`; K_s rotations by shared angles, K_r by angles of their own for every row. Everything between the
+angles of a tile and its measured values, or its gradients, happens inside one call, so that a small circuit costs
+little more than its arithmetic.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from qnn.simulation.compiling import inlined, kernel
 from qnn.simulation.kernels import (
-    _jit,
+    clear,
     cos_and_sin,
+    multiply,
     phases,
     phases_back,
     phases_back_in_lanes,
@@ -55,7 +58,7 @@ from qnn.simulation.schedule import (
 )
 
 
-@_jit
+@kernel
 def shared_angles(shared, column, factor, cos, sin):
     """Half the angles of the shared rotations (K_s,), their cosines and sines; column -1 stands for a constant."""
     half = np.empty(len(column))
@@ -67,7 +70,7 @@ def shared_angles(shared, column, factor, cos, sin):
     return half
 
 
-@_jit
+@kernel
 def row_angles(rows, column, factor, cos, sin):
     """Cosines and sines of half the rows' own angles, (K_r, T); the tile may be wider than there are rows."""
     half = np.zeros(cos.shape)
@@ -78,7 +81,7 @@ def row_angles(rows, column, factor, cos, sin):
         cos_and_sin(half.reshape(-1), 1.0, cos, sin)
 
 
-@_jit
+@inlined
 def fill_phases(half, line, table, cos, sin):
     """Cosines and sines of the phases of a diagonal group, times 2^(-turns/2)."""
     bits = line[ACTIVE] + line[INSIDE]
@@ -90,7 +93,7 @@ def fill_phases(half, line, table, cos, sin):
     cos_and_sin(angles, 2.0 ** (-0.5 * line[G]), cos, sin)
 
 
-@_jit
+@kernel
 def turns(u, c, back):
     """One or two quarter turns, or their inverse in inverse order."""
     d, inside = c[ACTIVE], c[INSIDE]
@@ -116,7 +119,7 @@ def turns(u, c, back):
         two_turns(u, c[X], c[Z], first, c[X2], c[Z2], second, d, flip, flip2)
 
 
-@_jit
+@inlined
 def rotate_shared(u, c, cos, sin):
     """A rotation by a shared angle."""
     if c[LANES] == 0:
@@ -127,7 +130,7 @@ def rotate_shared(u, c, cos, sin):
         rotate(u, c[X], c[Z], c[G], c[ACTIVE], cos, sin, flip)
 
 
-@_jit
+@inlined
 def rotate_shared_back(u, w, c, cos, sin):
     """Its inverse on ψ and λ; returns the derivative by the angle."""
     if c[LANES] == 0:
@@ -137,7 +140,7 @@ def rotate_shared_back(u, w, c, cos, sin):
     return rotate_back(u, w, c[X], c[Z], c[G], c[ACTIVE], cos, sin, flip)
 
 
-@_jit
+@kernel
 def in_lanes(c, cos, sin, n_lanes):
     """Cosines, and sines with the signs within the lanes, of a rotation by the rows' own angles: (2, L)."""
     both = np.empty((2, n_lanes), cos.dtype)
@@ -146,18 +149,20 @@ def in_lanes(c, cos, sin, n_lanes):
     if c[LANES]:
         flip = np.empty(n_lanes, cos.dtype)
         signs_within(c[LANES], c[INSIDE], flip)
-        both[1] *= flip
+        for b in range(n_lanes):
+            both[1, b] *= flip[b]
     return both
 
 
-@_jit
+@inlined
 def evolve(v, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_r):
     """|0…0> through all instructions; the final state is left in `v`, `spare` is used where amplitudes move."""
     for i in range(len(code)):
         if code[i, KIND] == RELABEL:
             v, spare = spare, v
-    v[:] = 0
-    v[0] = 1
+    clear(v)
+    for b in range(v.shape[1]):
+        v[0, b] = 1
     for i in range(len(code)):
         c = code[i]
         kind, inside, k = c[KIND], c[INSIDE], c[PLACE]
@@ -181,10 +186,10 @@ def evolve(v, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_r):
             relabel(u, spare.reshape(shape), labels[k], inside)
             v, spare = spare, v
         else:
-            v *= v.dtype.type(2.0 ** (-0.5 * c[COUNT]))
+            multiply(v, v.dtype.type(2.0 ** (-0.5 * c[COUNT])))
 
 
-@_jit
+@inlined
 def sweep_back(v, w, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_r, last, by_shared, by_rows):
     """Undo the instructions on ψ and λ, last first; derivatives are added to by_shared (K_s,) and by_rows (K_r, T).
 
@@ -224,11 +229,11 @@ def sweep_back(v, w, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_
             relabel(t, spare.reshape(shape), labels[k + 1], inside)
             w, spare = spare, w
         else:
-            v *= v.dtype.type(2.0 ** (-0.5 * c[COUNT]))
-            w *= w.dtype.type(2.0 ** (-0.5 * c[COUNT]))
+            multiply(v, v.dtype.type(2.0 ** (-0.5 * c[COUNT])))
+            multiply(w, w.dtype.type(2.0 ** (-0.5 * c[COUNT])))
 
 
-@_jit
+@inlined
 def rows_back_in_lanes(u, t, c, cos, sin, by_rows):
     """`rotate_rows_back` where index bits lie inside the lanes."""
     one = u.dtype.type(1)
@@ -242,7 +247,7 @@ def rows_back_in_lanes(u, t, c, cos, sin, by_rows):
             by_rows[b] += flip[first + b] * out[first + b]
 
 
-@_jit
+@kernel
 def forward(
     v, spare, lane_bits, code, table, labels, words, masks, outcome,
     column_s, factor_s, column_r, factor_r, shared, rows, values,
@@ -264,7 +269,7 @@ def forward(
             values[b, w] = out[w, b]
 
 
-@_jit
+@kernel
 def backward(
     v, spare, lane_bits, code, table, labels, words, masks, outcome,
     column_s, factor_s, column_r, factor_r, shared, rows, cotangent, last, by_shared, grad_rows,

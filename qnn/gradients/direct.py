@@ -1,0 +1,41 @@
+"""The operator where nothing is traced or transformed: straight to the backend.
+
+`torch.library` and functorch's bookkeeping cost more than a small circuit does. Where tensors are plain and no
+transform is at work, this function does the same as `operator._Execute` without them.
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+def possible(*tensors: torch.Tensor) -> bool:
+    """Whether these are plain tensors and nobody looks on: no compiler, no transform, no dispatch mode."""
+    return (
+        all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in tensors)
+        and not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch._C._len_torch_dispatch_stack()
+    )
+
+
+class Direct(torch.autograd.Function):
+    """(shared, rows) ↦ values, by a `Plan`; `again` is its pullback as a differentiable function."""
+
+    @staticmethod
+    def forward(ctx, shared, rows, keys, plan, need_shared, need_rows, again):  # noqa: D102
+        angles = plan.angles(shared, rows)
+        result, residuals = plan.differentiator.linearize(angles, plan.keys(keys), need_shared, need_rows)
+        ctx.plan, ctx.again, ctx.need = plan, again, (need_shared, need_rows)
+        ctx.save_for_backward(shared, rows, residuals)
+        return result.values
+
+    @staticmethod
+    def backward(ctx, cotangent):  # noqa: D102
+        shared, rows, residuals = ctx.saved_tensors
+        need_shared, need_rows = ctx.need[0] and ctx.needs_input_grad[0], ctx.need[1] and ctx.needs_input_grad[1]
+        if torch.is_grad_enabled():  # create_graph: the result may be differentiated again
+            grads = ctx.again(shared, rows, residuals, cotangent, need_shared, need_rows)
+        else:
+            grads = ctx.plan.pullback(shared, rows, residuals, cotangent, need_shared, need_rows)
+        return grads[0] if need_shared else None, grads[1] if need_rows else None, None, None, None, None, None

@@ -1,0 +1,45 @@
+"""Decorators for loops that are compiled once per machine and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numba
+
+
+def _stamp() -> tuple[str, int]:
+    """What the compiled code was made of."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest(), 0
+
+
+_STAMP = _stamp()
+
+
+def _compiled(function: Callable, *fastmath: str, **options: Any) -> Any:
+    made = numba.njit(nogil=True, cache=True, fastmath=set(fastmath), error_model="numpy", **options)(function)
+    # Numba compares the file of a function with what is on disk, not those of the functions that it calls: a change
+    # there would go unseen, and a changed signature ends the process. These are Numba's private names; should they
+    # change, its own comparison is left.
+    with suppress(AttributeError):
+        made._cache._cache_file._source_stamp = _STAMP
+    return made
+
+
+def kernel(function: Callable) -> Any:
+    """A compiled function; additions keep their order."""
+    return _compiled(function, "contract")
+
+
+def reducing_kernel(function: Callable) -> Any:
+    """A compiled function whose sums may be taken in any order, so that they run in vector units."""
+    return _compiled(function, "contract", "reassoc", "nsz")
+
+
+def inlined(function: Callable) -> Any:
+    """A function compiled into its caller, which is cheaper to compile where there is but one."""
+    return numba.njit(nogil=True, inline="always", fastmath={"contract"}, error_model="numpy")(function)
