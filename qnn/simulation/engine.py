@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,7 @@ LEAST_LANES, WIDE_LANES = 8, 128  # where a tile has fewer rows, low bits of the
 WORK_BYTES = 1 << 30  # the states of a tile at most: large registers run with fewer lanes
 KEEP_BYTES = 1 << 28  # final states kept for the adjoint; beyond, they are computed again
 MAX_BYTES = 1 << 34  # the largest working set that is started at all
+_SEEN = 256  # batch sizes remembered
 _PARALLEL_FROM = 1 << 19  # amplitude updates below which threads cost more than they give
 
 
@@ -45,6 +47,14 @@ class _Tiling:
         return cls(n_tiles, width, missing(LEAST_LANES) if n_wires >= 7 else 0, missing(WIDE_LANES))
 
 
+class _Prepared(NamedTuple):
+    """What is the same for every batch of one size."""
+
+    tiling: _Tiling
+    plan: Schedule
+    operands: tuple[Any, ...]
+
+
 class Engine:
     """One program, scheduled for the compiled sweeps."""
 
@@ -56,12 +66,7 @@ class Engine:
         self._angles = tuple(part for k in columns for part in (r.column[k], factors[k]))
         self._varying = np.flatnonzero(r.column[columns[0]] >= 0)
         self._schedules: dict[tuple[int, int], Schedule] = {}
-
-    def _schedule(self, tiling: _Tiling) -> Schedule:
-        key = tiling.lane_bits, tiling.wide_bits
-        if key not in self._schedules:
-            self._schedules[key] = schedule(self.program, *key)
-        return self._schedules[key]
+        self._seen: dict[tuple[int, int], _Prepared] = {}
 
     def forward(self, shared: np.ndarray, rows: np.ndarray, *, keep: bool) -> tuple[np.ndarray, np.ndarray]:
         """Measured values (N, W), and the final states (n_tiles, 2S, T), or an empty array where not kept.
@@ -71,8 +76,7 @@ class Engine:
             rows: shape (N, R), contiguous, float32 or float64.
             keep: whether the states are wanted, for `backward`.
         """
-        tiling = self._tiling(rows)
-        plan = self._schedule(tiling)
+        tiling, plan, operands = self._prepared(rows)
         values = np.empty((len(rows), self.program.measurement.n_values), dtype=rows.dtype)
         shape = (2 ** (self.program.n_wires + 1), tiling.width)
         keep = keep and tiling.n_tiles * shape[0] * shape[1] * rows.itemsize <= KEEP_BYTES
@@ -81,7 +85,7 @@ class Engine:
         def work(tile: int) -> None:
             v = states[tile] if keep else np.empty(shape, dtype=rows.dtype)
             part = slice(tile * tiling.width, (tile + 1) * tiling.width)
-            sweeps.forward(v, _spare(plan, v), *plan.operands, *self._angles, shared, rows[part], values[part])
+            sweeps.forward(v, _spare(plan, v), *operands, shared, rows[part], values[part])
 
         self._each(work, tiling, len(rows))
         return values, states
@@ -109,8 +113,7 @@ class Engine:
         Returns:
             Shapes (S,) and (N, R); zero or unfinished where not wanted.
         """
-        tiling = self._tiling(rows)
-        plan = self._schedule(tiling)
+        tiling, plan, operands = self._prepared(rows)
         last = plan.first_of_interest(need_shared, need_rows)
         column, factor = self._angles[:2]
         by_shared = np.zeros((tiling.n_tiles, len(column)))
@@ -122,10 +125,10 @@ class Engine:
             v = states[tile] if len(states) else np.empty(shape, dtype=rows.dtype)
             part = slice(tile * tiling.width, (tile + 1) * tiling.width)
             spare = _spare(plan, v)
-            operands = (v, spare, *plan.operands, *self._angles, shared, rows[part])
             if not len(states):
-                sweeps.forward(*operands, values[part])
-            sweeps.backward(*operands, cotangent[part], last, by_shared[tile], grad_rows[part])
+                sweeps.forward(v, spare, *operands, shared, rows[part], values[part])
+            outputs = by_shared[tile], grad_rows[part]
+            sweeps.backward(v, spare, *operands, shared, rows[part], cotangent[part], last, *outputs)
 
         self._each(work, tiling, len(rows))
         by_angle = (by_shared.sum(axis=0) * factor[:, 0])[self._varying]
@@ -134,7 +137,7 @@ class Engine:
 
     def states(self, shared: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Final amplitudes (N, S), complex; of a program from `states_program` they are the circuit's."""
-        tiling, n_amplitudes = self._tiling(rows), 2**self.program.n_wires
+        tiling, n_amplitudes = self._prepared(rows).tiling, 2**self.program.n_wires
         plan = schedule(self.program, plain=True)
         states = np.empty((len(rows), n_amplitudes), dtype=np.result_type(rows, np.complex64))
         none = np.empty((len(rows), 0), dtype=rows.dtype)
@@ -150,9 +153,20 @@ class Engine:
         self._each(work, tiling, len(rows))
         return states
 
-    def _tiling(self, rows: np.ndarray) -> _Tiling:
-        check_memory(self.program.n_wires, rows.itemsize)
-        return _Tiling.of(len(rows), self.program.n_wires, rows.itemsize)
+    def _prepared(self, rows: np.ndarray) -> _Prepared:
+        """Tiling and schedule for a batch of this size, found once."""
+        key = len(rows), rows.itemsize
+        if key not in self._seen:
+            check_memory(self.program.n_wires, rows.itemsize)
+            tiling = _Tiling.of(len(rows), self.program.n_wires, rows.itemsize)
+            bits = tiling.lane_bits, tiling.wide_bits
+            if bits not in self._schedules:
+                self._schedules[bits] = schedule(self.program, *bits)
+            if len(self._seen) >= _SEEN:
+                self._seen.clear()
+            plan = self._schedules[bits]
+            self._seen[key] = _Prepared(tiling, plan, (*plan.operands, *self._angles))
+        return self._seen[key]
 
     def _each(self, work: Callable[[int], None], tiling: _Tiling, n_rows: int) -> None:
         size = n_rows * 2**self.program.n_wires * max(1, len(self.program.rotations))
