@@ -1,4 +1,4 @@
-"""The torch contract, kept by every kind of quantum layer."""
+"""Torch and quantum layers, beyond the contract of every kind: names, lambdas, moves of compiled layers, chains."""
 
 import gc
 import pickle
@@ -7,66 +7,8 @@ import weakref
 import pennylane as qml
 import pytest
 import torch
-from contracts.layer_contract import CompileContract, LayerContract
 
 from qnn import QuantumLayer
-from qnn.backends.statevector import Statevector
-
-
-class TestDefault(CompileContract):
-    second_derivatives = True
-
-    def make(self, dtype=torch.float32, observables=None):
-        return QuantumLayer(2, 2, seed=3, dtype=dtype)
-
-
-class TestBackprop(CompileContract):
-    second_derivatives = True
-
-    def make(self, dtype=torch.float32, observables=None):
-        return QuantumLayer(2, 2, seed=3, dtype=dtype, gradient="backprop", reupload=True)
-
-
-class TestParameterShift(LayerContract):
-    def make(self, dtype=torch.float32, observables=None):
-        return QuantumLayer(2, 1, seed=3, dtype=dtype, gradient="parameter-shift", observables="probs", reupload=True)
-
-
-class TestShots(CompileContract):
-    exact = False
-
-    def make(self, dtype=torch.float32, observables=None):
-        words = [qml.Z(0), qml.X(0) @ qml.Y(1)]
-        return QuantumLayer(2, 2, seed=3, dtype=dtype, shots=200, observables=words)
-
-
-class TestComputedAngles(CompileContract):
-    """A lambda in the style of batches, with an angle that is a function and two weight tensors."""
-
-    second_derivatives = True
-
-    def make(self, dtype=torch.float32, observables=None):
-        return QuantumLayer.from_pennylane(
-            lambda inputs, w, s: [
-                qml.RX(torch.arctan(inputs[:, 0]) * w[0, 1], 0),
-                qml.RY(inputs[:, 1] * s + w[0, 0], 1),
-                qml.CRX(w[1, 0] * w[1, 1], [0, 1]),
-                qml.RY(w[1, 0], 1),
-                qml.expval(qml.Z(0)),
-                qml.expval(qml.Z(1)),
-            ][-2:],
-            n_inputs=2,
-            weight_shapes={"w": (2, 2), "s": ()},
-            seed=3,
-            dtype=dtype,
-        )
-
-
-class TestBackendObject(LayerContract):
-    second_derivatives = True
-
-    def make(self, dtype=torch.float32, observables=None):
-        return QuantumLayer(2, 1, seed=3, dtype=dtype, backend=Statevector())
 
 
 def test_no_reference_to_the_users_function_is_kept() -> None:
@@ -93,7 +35,12 @@ def test_layers_of_lambdas_pickle() -> None:
 
 
 def test_weights_are_named_by_key() -> None:
-    layer = TestComputedAngles().make()
+    layer = QuantumLayer.from_pennylane(
+        lambda inputs, w, s: [qml.RX(inputs[0] * w[0, 1], 0), qml.RY(s + w.sum(), 0), qml.expval(qml.Z(0))][-1],
+        n_inputs=1,
+        weight_shapes={"w": (2, 2), "s": ()},
+        seed=3,
+    )
     assert {n: tuple(p.shape) for n, p in layer.named_parameters()} == {"w": (2, 2), "s": ()}
     assert [n for n, _ in QuantumLayer(2, 1, seed=0).named_parameters()] == ["weights"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,8 @@ class PennyLane(CompilingBackend):
     @property
     def capabilities(self) -> Capabilities:
         """Exact and with shots; the device draws by itself, so keys are not honoured."""
-        return Capabilities(keyed=False, max_wires=self._n_wires)
+        limits = [self._n_wires, _memory_limit(self.device)]
+        return Capabilities(keyed=False, max_wires=min((n for n in limits if n is not None), default=None))
 
     def specification(self) -> dict[str, Any] | None:
         """Name and options; None when an option is a live object, or a seed, which one device alone must draw from."""
@@ -168,6 +170,20 @@ class PennyLaneExecutable(Executable):
                 f'The PennyLane device "{self._device.name}" cannot run this circuit{exact}: {error}. '
                 'Use another device, such as backend="pennylane:default.qubit"' + (", or give shots." if exact else ".")
             ) from error
+
+
+_STATES = {"default.qubit": 1, "lightning.qubit": 1, "lightning.kokkos": 1, "reference.qubit": 1, "default.mixed": 2}
+
+
+def _memory_limit(device: str) -> int | None:
+    """Wires of the largest state that fits in this machine's memory, of devices known to hold one in full.
+
+    2^n amplitudes of 16 bytes, or a density matrix of 4^n.
+    """
+    if device not in _STATES:
+        return None
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return ((memory // 16).bit_length() - 1) // _STATES[device]
 
 
 def list_devices() -> list[str]:

@@ -10,11 +10,12 @@ import torch
 
 
 def possible(*tensors: torch.Tensor) -> bool:
-    """Whether these are plain tensors and nobody looks on: no compiler, no transform, no dispatch mode."""
+    """Whether these are plain tensors and nobody looks on: no compiler, transform, forward mode or dispatch mode."""
     return (
-        all(type(t) in (torch.Tensor, torch.nn.Parameter) for t in tensors)
+        all(type(t) in (torch.Tensor, torch.nn.Parameter) and not t.is_meta for t in tensors)
         and not torch.compiler.is_compiling()
         and torch._C._functorch.peek_interpreter_stack() is None
+        and torch.autograd.forward_ad._current_level < 0
         and not torch._C._len_torch_dispatch_stack()
     )
 

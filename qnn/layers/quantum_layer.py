@@ -243,7 +243,8 @@ class QuantumLayer(torch.nn.Module):
         if capabilities.max_wires is not None and self.circuit.n_wires > capabilities.max_wires:
             raise ArgumentError(
                 f'`n_qubits` must be at most {capabilities.max_wires} on backend "{backend.name}"; '
-                f"got {self.circuit.n_wires}. Use fewer qubits or another backend."
+                f"got {self.circuit.n_wires}, of which a state vector takes {_size(16 * 2**self.circuit.n_wires)}. "
+                "Use fewer qubits or another backend."
             )
         placement = _Placement(backend, shots, gradient)
         placement.method()
@@ -282,6 +283,7 @@ class QuantumLayer(torch.nn.Module):
     def _planned(self) -> operator.Plan:
         """Made whenever the placement changes, never in `forward`, which torch.compile traces."""
         placement = self._placement
+        _ = self.circuit.n_outputs, self.circuit.variance_columns  # kept now: torch.compile cannot trace that
         plan = operator.Plan(
             self.circuit.linear(),
             placement.backend,
@@ -552,3 +554,9 @@ class QuantumLayer(torch.nn.Module):
         """Everything, and a plan made anew."""
         super().__setstate__(state)
         self._plan = self._planned()
+
+
+def _size(n_bytes: int) -> str:
+    """Bytes as people say them."""
+    power = min((n_bytes.bit_length() - 1) // 10, 6)
+    return f"{n_bytes / 2 ** (10 * power):.3g} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[power]}"

@@ -3,24 +3,31 @@
 import copy
 import gc
 import io
+import multiprocessing
+import os
 import pickle
+import tracemalloc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from contracts import processes
 from torch.nn.utils import parametrize, prune
 
 from qnn import QuantumLayer, _seeding
-from qnn.errors import CapabilityError, DtypeError
+from qnn.errors import ArgumentError, CapabilityError, DtypeError
 
 F64 = torch.float64
 
 
-class LayerContract:
+class TorchContract:
     """Subclass, and define `make`, which builds equal layers; what a kind cannot do is declared."""
 
     exact = True  # no sampling noise
-    second_derivatives = False
+    every_derivative = False  # of any order, in reverse and in forward mode
+    exportable = False  # as arithmetic
+    differentiable_by = 1e-6  # step of numerical differentiation in gradcheck
 
     def make(self, dtype: torch.dtype = torch.float32, observables=None) -> QuantumLayer:
         raise NotImplementedError
@@ -145,14 +152,47 @@ class LayerContract:
     def test_second_derivatives_are_right_or_refused(self) -> None:
         layer = self.make(F64)
         row = self.inputs(dtype=F64).requires_grad_()
-        if self.second_derivatives:
+        if self.every_derivative:
             assert torch.autograd.gradgradcheck(layer, (row,))
-            hessian = torch.func.hessian(lambda x: layer(x).sum())(row.detach())
-            torch.testing.assert_close(hessian, hessian.T, atol=1e-10, rtol=0)
+            return
+        (first,) = torch.autograd.grad(self.run(layer, row).pow(2).sum(), row, create_graph=True)
+        with pytest.raises(CapabilityError, match=r"first derivatives in reverse only; a second derivative was asked"):
+            first.sum().backward()
+        with pytest.raises(CapabilityError, match=r"first derivatives in reverse only; a .* was asked"):
+            self.run(torch.func.hessian(lambda x: layer(x).sum()), row.detach())
+
+    def test_hessians_by_every_mixture(self) -> None:
+        layer = self.make(F64)
+        row = self.inputs(dtype=F64)
+        if not self.every_derivative:
+            return
+
+        def function(x):
+            return layer(x).pow(2).sum()
+
+        hessian = torch.func.hessian(function)(row)
+        torch.testing.assert_close(hessian, hessian.T, atol=1e-10, rtol=0)
+        for other in (torch.func.jacrev(torch.func.jacrev(function)), torch.func.jacrev(torch.func.jacfwd(function))):
+            torch.testing.assert_close(other(row), hessian, atol=1e-10, rtol=0)
+        rows = self.inputs(2, dtype=F64)
+        torch.testing.assert_close(
+            torch.vmap(torch.func.hessian(function))(rows)[1], torch.func.hessian(function)(rows[1])
+        )
+
+    def test_forward_mode_is_right_or_refused(self) -> None:
+        layer = self.make(F64)
+        row = self.inputs(dtype=F64)
+        if self.every_derivative:
+            torch.testing.assert_close(torch.func.jacfwd(layer)(row), torch.func.jacrev(layer)(row), atol=1e-10, rtol=0)
+            with torch.autograd.forward_ad.dual_level():
+                dual = torch.autograd.forward_ad.make_dual(row, torch.ones_like(row))
+                tangent = torch.autograd.forward_ad.unpack_dual(layer(dual)).tangent
+            torch.testing.assert_close(tangent, torch.func.jacrev(layer)(row).sum(dim=1), atol=1e-10, rtol=0)
         else:
-            (first,) = torch.autograd.grad(layer(row).pow(2).sum(), row, create_graph=True)
-            with pytest.raises(CapabilityError, match=r'first derivatives in reverse only; a second derivative was asked for'):
-                first.sum().backward()
+            with pytest.raises(
+                CapabilityError, match=r"first derivatives in reverse only; a derivative in forward mode"
+            ):
+                self.run(torch.func.jacfwd(layer), row)
 
     def test_gradcheck(self) -> None:
         layer = self.make(F64)
@@ -164,7 +204,7 @@ class LayerContract:
             return torch.func.functional_call(layer, dict(zip(names, w, strict=True)), (x,))
 
         if self.exact:
-            assert torch.autograd.gradcheck(function, (row, *weights))
+            assert torch.autograd.gradcheck(function, (row, *weights), eps=self.differentiable_by)
         else:
             assert function(row, *weights).requires_grad
 
@@ -222,11 +262,12 @@ class LayerContract:
         expected = self.run(layer, inputs.float())
         torch.testing.assert_close(outputs.float(), expected.to(half).float(), atol=0, rtol=0)
 
-    def test_half_precision_weights_are_refused(self, layer) -> None:
+    @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+    def test_half_precision_weights_are_refused(self, layer, half) -> None:
         with pytest.raises(
-            DtypeError, match=r"The weights of a quantum layer must be float32 or float64; got torch\.float16"
+            DtypeError, match=rf"The weights of a quantum layer must be float32 or float64; got {half!s}"
         ):
-            layer.half()(self.inputs(2))
+            layer.to(half)(self.inputs(2))
 
     def test_autocast_leaves_the_layer_in_float32(self, layer) -> None:
         net = torch.nn.Sequential(torch.nn.Linear(3, layer.n_inputs), layer, torch.nn.Linear(layer.n_outputs, 2))
@@ -307,8 +348,190 @@ class LayerContract:
             layer(other).sum().backward()
             torch.testing.assert_close(leaf.grad, other.grad, atol=0, rtol=0)
 
+    # bad input ------------------------------------------------------------------------------------------------------
 
-class CompileContract(LayerContract):
+    def test_tensors_elsewhere_are_refused(self, layer) -> None:
+        with pytest.raises(ArgumentError, match=r"`inputs` must be on the device of the weights, cpu; got meta"):
+            layer(self.inputs(2).to("meta"))
+        with pytest.raises(ArgumentError, match=r"`inputs` must be on the device of the weights, meta; got cpu"):
+            copy.deepcopy(layer).to("meta")(self.inputs(2))
+
+    def test_shapes_follow_without_values(self, layer) -> None:
+        """Everything on meta: the shapes and dtypes of a run, and no run."""
+        leaf = self.inputs(2, 3).to("meta").requires_grad_()
+        values = layer.to("meta")(leaf)
+        assert values.is_meta and values.shape == (2, 3, layer.n_outputs) and values.dtype == leaf.dtype
+        (gradient,) = torch.autograd.grad(values.sum(), leaf)
+        assert gradient.is_meta and gradient.shape == leaf.shape
+
+    def test_empty_batches_have_gradients(self, layer) -> None:
+        leaf = self.inputs(0).requires_grad_()
+        layer(leaf).sum().backward()
+        assert leaf.grad.shape == leaf.shape
+        assert all(p.grad is None or not p.grad.any() for p in layer.parameters())
+
+    def test_gradients_through_views(self, layer) -> None:
+        """A slice of a leaf, a row seen many times and a transposed matrix get the gradients of their copies."""
+        width = layer.n_inputs
+        views = (
+            lambda leaf: leaf[1:, :width],
+            lambda leaf: leaf[:1, :width].expand(3, -1),
+            lambda leaf: leaf[:width, :2].T,
+            lambda leaf: leaf.flatten()[1 : 1 + 2 * width].as_strided((2, width), (1, 2)),
+        )
+        base = torch.rand(4, width + 3, generator=torch.Generator().manual_seed(2), dtype=F64).float()
+        for view in views:
+            found = []
+            for copied in (False, True):
+                leaf = base.clone().requires_grad_()
+                taken = view(leaf).contiguous() if copied else view(leaf)
+                self.run(layer, taken).pow(2).sum().backward()
+                found.append(leaf.grad)
+            torch.testing.assert_close(*found, atol=0, rtol=0)
+
+    def test_inputs_changed_in_place_after_forward_are_noticed_or_do_not_matter(self, layer) -> None:
+        def gradient(change: bool) -> torch.Tensor:
+            leaf = self.inputs(2).requires_grad_()
+            inputs = leaf * 1.0
+            values = self.run(layer, inputs)
+            if change:
+                with torch.no_grad():
+                    inputs.add_(1.0)
+            return torch.autograd.grad(values.sum(), leaf)[0]
+
+        expected = gradient(False)
+        try:
+            found = gradient(True)
+        except RuntimeError as error:
+            assert "modified by an inplace operation" in str(error)
+        else:
+            torch.testing.assert_close(found, expected, atol=0, rtol=0)
+
+    # exporting and replicas -----------------------------------------------------------------------------------------
+
+    def test_export_is_arithmetic_or_refused(self, layer) -> None:
+        inputs = self.inputs(3)
+        if not self.exportable:
+            with pytest.raises(CapabilityError, match=r"cannot be exported, since an exported network has nothing but"):
+                torch.export.export(layer, (inputs,))
+            return
+        program = torch.export.export(layer, (inputs,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        for n in (1, 5):
+            torch.testing.assert_close(program.module()(self.inputs(n)), layer(self.inputs(n)), atol=1e-6, rtol=0)
+
+    def test_data_parallel_without_gpus_is_the_layer(self, layer) -> None:
+        self.same(torch.nn.DataParallel(layer), layer, self.inputs(3))
+
+    @pytest.mark.slow
+    def test_replicas_of_two_processes_have_the_gradients_of_one(self, replicas) -> None:
+        """Equal shares: the gradients of the whole batch. Unequal: the mean of the processes' means, as DDP has it."""
+        layer = self.make()
+        inputs, everyone = processes.rows(layer), torch.arange(4)
+        net = processes.hybrid(layer)
+        whole = processes.gradients(net, inputs, everyone)
+        shares = everyone.split(processes.UNEQUAL)
+        each = [processes.gradients(net, inputs[share], share) for share in shares]
+        means = [torch.stack(parts).mean(dim=0) for parts in zip(*each, strict=True)]
+        for rank in range(2):
+            found = replicas[rank][type(self).__name__]
+            for kind, expected in (("equal", whole), ("unequal", means)):
+                for one, other in zip(found[kind], expected, strict=True):
+                    torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("start", ["fork", "spawn"])
+    def test_workers_of_a_data_loader(self, workers, start, layer) -> None:
+        with torch.no_grad(), _seeding.step_scope(5):
+            expected = layer(processes.rows(layer))
+        torch.testing.assert_close(workers[start][type(self).__name__], expected, atol=0, rtol=0)
+
+    # processes, threads, time ---------------------------------------------------------------------------------------
+
+    def test_a_forked_process(self, layer) -> None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            inputs = self.inputs(4)
+            expected = self.gradients(layer, inputs)
+            context = multiprocessing.get_context("fork")
+            receiver, sender = context.Pipe(duplex=False)
+
+            def forked() -> None:
+                torch.set_num_threads(1)  # as in a DataLoader's worker: torch's own threads do not survive a fork
+                sender.send_bytes(pickle.dumps([t.numpy() for t in self.gradients(layer, inputs)]))
+
+            child = context.Process(target=forked)
+            child.start()
+            arrived = receiver.poll(60)
+            found = pickle.loads(receiver.recv_bytes()) if arrived else child.kill()
+            child.join(10)
+            assert arrived, "the forked process hangs"
+        finally:
+            torch.set_num_threads(before)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(torch.from_numpy(one), other, atol=0, rtol=0)
+
+    def test_two_layers_in_two_threads(self, layer) -> None:
+        other = self.make()
+        with torch.no_grad():
+            next(other.parameters()).add_(0.5)
+        inputs = self.inputs(3)
+        alone = [self.gradients(one, inputs) for one in (layer, other)]
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [
+                pool.submit(lambda one: [self.gradients(one, inputs) for _ in range(10)], x) for x in (layer, other)
+            ]
+            for job, expected in zip(jobs, alone, strict=True):
+                for found in job.result(timeout=120):
+                    for a, b in zip(found, expected, strict=True):
+                        torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+    def test_one_layer_in_two_threads(self, layer) -> None:
+        """The outputs of one thread; with shots each call draws for itself, whichever thread makes it."""
+        inputs = self.inputs(3)
+        twin = copy.deepcopy(layer)
+        expected = [twin(inputs).detach() for _ in range(20)]
+        with ThreadPoolExecutor(2) as pool:
+            found = [job.result(timeout=120).detach() for job in [pool.submit(layer, inputs) for _ in range(20)]]
+        assert sorted(v.tolist() for v in found) == sorted(v.tolist() for v in expected)
+
+    @pytest.mark.slow
+    def test_memory_does_not_grow_over_two_thousand_steps(self, layer) -> None:
+        """Bounds: 8 MB of the process in 1,800 steps, 4 kB a step; 20 kB of Python's objects in 180, 110 bytes each."""
+        net = processes.hybrid(layer)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+        inputs = self.inputs(2)
+
+        def train(steps: int) -> None:
+            for _ in range(steps):
+                optimizer.zero_grad()
+                net(inputs).sum().backward()
+                optimizer.step()
+
+        train(200)
+        gc.collect()
+        resident = _resident_bytes()
+        train(1800)
+        grown = _resident_bytes() - resident
+        tracemalloc.start()
+        try:
+            train(20)
+            gc.collect()
+            before = tracemalloc.get_traced_memory()[0]
+            train(180)
+            gc.collect()
+            traced = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert grown < 8e6 and traced < 2e4
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class CompileContract(TorchContract):
     """The layer under torch.compile: no graph breaks, the same values and gradients, for every batch size."""
 
     def test_compile_without_graph_breaks(self, layer) -> None:
@@ -324,3 +547,29 @@ class CompileContract(LayerContract):
         with torch.no_grad():
             first, second = self.run(twice, self.inputs(4))
         assert torch.equal(first, second) == self.exact
+
+    def test_compiled_transforms(self) -> None:
+        layer = self.make(F64)
+        inputs = self.inputs(3, dtype=F64)
+
+        def total(x):
+            return layer(x).sum()
+
+        for transform in (
+            torch.vmap(layer),
+            torch.func.grad(total),
+            torch.func.jacrev(layer),
+            torch.vmap(torch.func.grad(total)),
+        ):
+            torch._dynamo.reset()
+            compiled = torch.compile(transform, fullgraph=True, backend="aot_eager")
+            found, expected = (self.run(f, inputs) for f in (compiled, transform))
+            assert found.shape == expected.shape
+            if self.exact:
+                torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+    @pytest.mark.slow
+    def test_compile_by_inductor(self, layer) -> None:
+        torch._dynamo.reset()
+        compiled = torch.compile(layer, fullgraph=True)
+        self.same(compiled, layer, self.inputs(4), tolerance=1e-6)
