@@ -13,6 +13,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
+import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +48,7 @@ class Plan:
         key: the name under which the custom ops find this plan: JSON from which it can be rebuilt.
         gather_shared: `shared_index` as a tensor.
         gather_rows: `rows_index` as a tensor.
+        differentiable: whether `amplitudes` gives what this plan measures.
     """
 
     circuit: Circuit
@@ -58,6 +61,7 @@ class Plan:
     key: str = field(init=False)
     gather_shared: torch.Tensor = field(init=False, repr=False)
     gather_rows: torch.Tensor = field(init=False, repr=False)
+    differentiable: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # Made now and not when first used: torch.compile may trace the first use, or it may be in inference mode,
@@ -65,6 +69,7 @@ class Plan:
         with torch.inference_mode(False):
             object.__setattr__(self, "gather_shared", torch.tensor(self.shared_index, dtype=torch.int64))
             object.__setattr__(self, "gather_rows", torch.tensor(self.rows_index, dtype=torch.int64))
+        object.__setattr__(self, "differentiable", self.shots is None and self.backend.capabilities.differentiable)
         object.__setattr__(self, "key", self._register())
 
     def _register(self) -> str:
@@ -102,11 +107,6 @@ class Plan:
         if self.method in ("adjoint", "backprop"):
             return self.differentiator.executable
         return self.backend.compile(self.circuit)
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether `amplitudes` gives what this plan measures."""
-        return self.shots is None and self.backend.capabilities.differentiable
 
     @property
     def twice_differentiable(self) -> bool:
@@ -185,7 +185,17 @@ def _index(places: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
 _MAX_DIMENSIONS = 8  # of residuals
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: spreads successive numbers over all bits
 _numbers = itertools.count()
+_counting = threading.Lock()  # two threads that run one layer draw their own shots
 _living: weakref.WeakValueDictionary[str, Plan] = weakref.WeakValueDictionary()
+
+
+def _count_anew() -> None:
+    """A forked process must not wait for a thread that it does not have."""
+    global _counting
+    _counting = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_count_anew)
 
 
 def plan_of(key: str) -> Plan:
@@ -305,9 +315,10 @@ def draw_keys(calls: torch.Tensor, root: int, n_rows: int) -> torch.Tensor:
 
     An operator, because torch.compile cannot trace the step that `_seeding` holds.
     """
-    keys = _seeding.row_keys(root, n_rows, int(calls))
-    calls += 1
-    return keys
+    with _counting:
+        call = int(calls)
+        calls += 1
+    return _seeding.row_keys(root, n_rows, call)
 
 
 @draw_keys.register_fake

@@ -543,7 +543,7 @@ class QuantumLayer(torch.nn.Module):
         shots = "exact" if self.shots is None else f"shots={self.shots}"
         return (
             f"{self.n_inputs} inputs -> {self.n_outputs} outputs, {self.circuit.n_wires} qubits, "
-            f"{self.backend.name}, {shots}, {self._placement.method()[0]}"
+            f"{self.backend.name}, {shots}, {self.plan.method}"
         )
 
     def __getstate__(self) -> dict[str, Any]:
