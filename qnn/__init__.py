@@ -1,12 +1,14 @@
 """qnn: quantum neural networks as torch modules, and an honest comparison with classical models.
 
-Names are imported when first used, so that ``import qnn`` is quick and the classical parts never
-load a quantum package.
+``import qnn`` loads the quantum layers, which takes a few seconds for PennyLane's sake, so that the first call does not.
+The command line loads what a command needs when it needs it: ``qnn --help`` is quick.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
@@ -45,3 +47,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*__all__, *_ROOMS})
+
+
+if Path(sys.argv[0] if sys.argv else "").stem not in ("qnn", "-m"):  # not by the command, nor by `python -m qnn`
+    importlib.import_module("qnn.layers")

@@ -42,7 +42,7 @@ def test_every_verb_has_a_module(verb, capsys):
 
 def test_help_is_quick_and_imports_nothing_heavy():
     code = (
-        "import sys, qnn.cli\n"
+        "import sys; sys.argv[0] = 'qnn'; import qnn.cli\n"
         "try: qnn.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         f"print('loaded:', [m for m in {HEAVY} if m in sys.modules])"
