@@ -329,7 +329,7 @@ def _(calls, root, n_rows):
 @torch.library.custom_op("qnn::run", mutates_args=())
 def _run(shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor, key: str) -> torch.Tensor:
     plan = plan_of(key)
-    return estimate(plan, shared, rows, keys).values.clone()
+    return estimate(plan, shared, rows, keys).values.clone(memory_format=torch.contiguous_format)
 
 
 @_run.register_fake
@@ -347,7 +347,7 @@ def _linearize(
     result, residuals = plan.differentiator.linearize(
         plan.angles(shared, rows), plan.keys(keys), need_shared, need_rows
     )
-    return result.values, residuals.reshape(-1), _shape_of(residuals)
+    return result.values.contiguous(), residuals.reshape(-1), _shape_of(residuals)
 
 
 @_linearize.register_fake
@@ -373,7 +373,8 @@ def _pullback(
     need_rows: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     residuals = residuals.reshape([size for size in shape.tolist() if size >= 0])
-    return plan_of(key).pullback(shared, rows, residuals, cotangent, need_shared, need_rows)
+    of_shared, of_rows = plan_of(key).pullback(shared, rows, residuals, cotangent, need_shared, need_rows)
+    return of_shared.contiguous(), of_rows.contiguous()
 
 
 @_pullback.register_fake
