@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qnn.errors import ArgumentError
-from qnn.simulation import sweeps
+from qnn.simulation import measuring, sweeps
 from qnn.simulation.program import Program
 from qnn.simulation.schedule import Schedule, schedule
 
@@ -86,6 +86,8 @@ class Engine:
             v = states[tile] if keep else np.empty(shape, dtype=rows.dtype)
             part = slice(tile * tiling.width, (tile + 1) * tiling.width)
             sweeps.forward(v, _spare(plan, v), *operands, shared, rows[part], values[part])
+            if plan.apart:
+                _measure(plan, v, values[part])
 
         self._each(work, tiling, len(rows))
         return values, states
@@ -127,8 +129,10 @@ class Engine:
             spare = _spare(plan, v)
             if not len(states):
                 sweeps.forward(v, spare, *operands, shared, rows[part], values[part])
-            outputs = by_shared[tile], grad_rows[part]
-            sweeps.backward(v, spare, *operands, shared, rows[part], cotangent[part], last, *outputs)
+            lam, weights, outputs = np.empty_like(v), cotangent[part], (by_shared[tile], grad_rows[part])
+            if plan.apart:
+                _cotangent(plan, v, weights, lam)
+            sweeps.backward(v, lam, spare, *operands, shared, rows[part], weights, last, *outputs)
 
         self._each(work, tiling, len(rows))
         by_angle = (by_shared.sum(axis=0) * factor[:, 0])[self._varying]
@@ -180,6 +184,20 @@ class Engine:
 def _spare(plan: Schedule, v: np.ndarray) -> np.ndarray:
     """Room for amplitudes that move."""
     return np.empty_like(v) if len(plan.labels) else v[:0]
+
+
+def _measure(plan: Schedule, v: np.ndarray, values: np.ndarray) -> None:
+    if len(plan.outcome):
+        measuring.measure_outcomes(v, plan.outcome, values)
+    else:
+        measuring.measure_diagonal(v, plan.masks, plan.words, plan.lane_bits, values)
+
+
+def _cotangent(plan: Schedule, v: np.ndarray, cotangent: np.ndarray, lam: np.ndarray) -> None:
+    if len(plan.outcome):
+        measuring.outcomes_cotangent(v, plan.outcome, cotangent, lam)
+    else:
+        measuring.diagonal_cotangent(v, plan.masks, plan.words, plan.lane_bits, cotangent, lam)
 
 
 def check_memory(n_wires: int, itemsize: int) -> None:

@@ -354,15 +354,14 @@ def walsh_vector(a):
 
 @kernel
 def cos_and_sin(angles, scale, cos, sin):
-    """scale·cos and scale·sin of angles (S,) in float64, into arrays (S / k, k·w), each value w times.
+    """scale·cos and scale·sin of angles (S,) in float64, into vectors (S·w,), each value w times.
 
     References:
         Cephes (Moshier, 1989), sin.c: polynomials on [-π/4, π/4].
     """
-    width = cos.size // len(angles)
-    flat_cos, flat_sin = cos.reshape(-1), sin.reshape(-1)
-    c = flat_cos if width == 1 else np.empty(len(angles), dtype=cos.dtype)
-    s = flat_sin if width == 1 else np.empty(len(angles), dtype=cos.dtype)
+    width = len(cos) // len(angles)
+    c = cos if width == 1 else np.empty(len(angles), dtype=cos.dtype)
+    s = sin if width == 1 else np.empty(len(angles), dtype=cos.dtype)
     largest = 0.0
     for j in range(len(angles)):
         largest = max(largest, abs(angles[j]))
@@ -388,4 +387,4 @@ def cos_and_sin(angles, scale, cos, sin):
     if width > 1:
         for j in range(len(angles)):
             for b in range(j * width, (j + 1) * width):
-                flat_cos[b], flat_sin[b] = c[j], s[j]
+                cos[b], sin[b] = c[j], s[j]

@@ -1,6 +1,7 @@
 """Compiled measurements of a tile, and the state λ that an adjoint sweep starts from.
 
-Shapes: T batch rows, S = 2^Q amplitudes, W measured values. States are (2S, T), real parts first. As a real matrix a
+Shapes: T batch rows, S = 2^Q amplitudes, W measured values. States are (2S, T), real parts first; values and
+cotangents are (rows, W), and a tile may be wider than there are rows. As a real matrix a
 Pauli word P is symmetric: it takes row J to row J^X with the factor g·(-1)^|J&Z|; a line of `words` has the number of
 index bits inside the lanes, X, Z, Z inside the lanes, and g.
 """
@@ -10,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from qnn.simulation.compiling import kernel
-from qnn.simulation.kernels import clear, sign, signs_within, spread, top_bit, walsh, without_bit
+from qnn.simulation.kernels import clear, sign, signs_within, top_bit, walsh, without_bit
 
 
 @kernel
-def measure_words(v, words, out):
-    """out[w, b] = <P_w>."""
-    clear(out)
+def measure_words(v, words, values):
+    """values[b, w] = <P_w>."""
+    clear(values)
     for w in range(len(words)):
         inside, x, z, g = words[w, 0], words[w, 1], words[w, 2], words[w, 4]
         u = v.reshape(v.shape[0] >> inside, v.shape[1] << inside)
@@ -25,8 +26,8 @@ def measure_words(v, words, out):
         signs_within(words[w, 3], inside, flip)
         for i in range(1 << inside):
             first = i * v.shape[1]
-            for b in range(v.shape[1]):
-                out[w, b] += flip[first + b] * total[first + b]
+            for b in range(len(values)):
+                values[b, w] += flip[first + b] * total[first + b]
 
 
 @kernel
@@ -48,16 +49,17 @@ def add_overlaps(u, x, z, g, total):
 
 @kernel
 def words_cotangent(v, words, cotangent, out):
-    """λ = Σ_w cotangent[w]·P_w ψ."""
+    """λ = Σ_w cotangent[:, w]·P_w ψ."""
     clear(out)
     for w in range(len(words)):
         inside, x, z, g = words[w, 0], words[w, 1], words[w, 2], words[w, 4]
         shape = (v.shape[0] >> inside, v.shape[1] << inside)
-        factor, flip = np.empty(shape[1], v.dtype), np.empty(shape[1], v.dtype)
-        spread(cotangent[w], factor)
-        signs_within(words[w, 3], inside, flip)
-        for b in range(len(factor)):
-            factor[b] *= flip[b]
+        factor = np.empty(shape[1], v.dtype)
+        signs_within(words[w, 3], inside, factor)
+        for i in range(1 << inside):
+            first = i * v.shape[1]
+            for b in range(v.shape[1]):
+                factor[first + b] *= cotangent[b, w] if b < len(cotangent) else 0
         add_word(v.reshape(shape), x, z, g, factor, out.reshape(shape))
 
 
@@ -95,8 +97,8 @@ def transform(table, lane_bits):
 
 
 @kernel
-def measure_diagonal(v, masks, words, lane_bits, out):
-    """out[w, b] = <P_w> for words that are all diagonal: one transform of the probabilities."""
+def measure_diagonal(v, masks, words, lane_bits, values):
+    """values[b, w] = <P_w> for words that are all diagonal: one transform of the probabilities."""
     n = v.shape[0] // 2
     table = np.empty((n, v.shape[1]), v.dtype)
     for j in range(n):
@@ -105,20 +107,20 @@ def measure_diagonal(v, masks, words, lane_bits, out):
             p[b] = r[b] * r[b] + m[b] * m[b]
     transform(table, lane_bits)
     for w in range(len(words)):
-        f, p, o = v.dtype.type(words[w, 4]), table[masks[w]], out[w]
-        for b in range(len(p)):
-            o[b] = f * p[b]
+        f, p = v.dtype.type(words[w, 4]), table[masks[w]]
+        for b in range(len(values)):
+            values[b, w] = f * p[b]
 
 
 @kernel
 def diagonal_cotangent(v, masks, words, lane_bits, cotangent, out):
-    """λ = Σ_w cotangent[w]·P_w ψ for words that are all diagonal."""
+    """λ = Σ_w cotangent[:, w]·P_w ψ for words that are all diagonal."""
     n = v.shape[0] // 2
     table = np.zeros((n, v.shape[1]), v.dtype)
     for w in range(len(words)):
-        f, p, c = v.dtype.type(words[w, 4]), table[masks[w]], cotangent[w]
-        for b in range(len(p)):
-            p[b] += f * c[b]
+        f, p = v.dtype.type(words[w, 4]), table[masks[w]]
+        for b in range(len(cotangent)):
+            p[b] += f * cotangent[b, w]
     transform(table, lane_bits)
     for j in range(n):
         r, m, p, lr, lm = v[j], v[n + j], table[j], out[j], out[n + j]
@@ -128,22 +130,29 @@ def diagonal_cotangent(v, masks, words, lane_bits, cotangent, out):
 
 
 @kernel
-def measure_outcomes(v, outcome, out):
-    """out[w, b] = probability of outcome w."""
+def measure_outcomes(v, outcome, values):
+    """values[b, w] = probability of outcome w."""
     n = v.shape[0] // 2
-    clear(out)
+    out = np.zeros((values.shape[1], v.shape[1]), v.dtype)
     for j in range(n):
         r, m, p = v[j], v[n + j], out[outcome[j]]
         for b in range(len(p)):
             p[b] += r[b] * r[b] + m[b] * m[b]
+    for b in range(len(values)):
+        for w in range(len(out)):
+            values[b, w] = out[w, b]
 
 
 @kernel
 def outcomes_cotangent(v, outcome, cotangent, out):
-    """λ = cotangent[outcome]·ψ, amplitude by amplitude."""
+    """λ = cotangent[:, outcome]·ψ, amplitude by amplitude."""
     n = v.shape[0] // 2
+    weights = np.zeros((cotangent.shape[1], v.shape[1]), v.dtype)
+    for b in range(len(cotangent)):
+        for w in range(len(weights)):
+            weights[w, b] = cotangent[b, w]
     for j in range(n):
-        c, r, m, p, q = cotangent[outcome[j]], v[j], v[n + j], out[j], out[n + j]
+        c, r, m, p, q = weights[outcome[j]], v[j], v[n + j], out[j], out[n + j]
         for b in range(len(c)):
             p[b] = c[b] * r[b]
             q[b] = c[b] * m[b]

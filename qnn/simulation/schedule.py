@@ -52,9 +52,14 @@ class Schedule:
     outcome: np.ndarray
 
     @property
-    def operands(self) -> tuple[int | np.ndarray, ...]:
-        """What the sweeps take."""
-        return self.lane_bits, self.code, self.phases, self.labels, self.words, self.masks, self.outcome
+    def operands(self) -> tuple[np.ndarray, ...]:
+        """What the sweeps take; words that are measured apart, all together, are not among it."""
+        return self.code, self.phases, self.labels, self.words[:0] if self.apart else self.words
+
+    @property
+    def apart(self) -> bool:
+        """Whether outcomes, or diagonal words, are measured all together."""
+        return bool(len(self.outcome) or len(self.masks))
 
     def first_of_interest(self, shared: bool, rows: bool) -> int:
         """The first instruction with a derivative by shared angles or by the rows' own, if those are wanted."""

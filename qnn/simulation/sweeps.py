@@ -27,14 +27,7 @@ from qnn.simulation.kernels import (
     two_turns,
     walsh_vector,
 )
-from qnn.simulation.measuring import (
-    diagonal_cotangent,
-    measure_diagonal,
-    measure_outcomes,
-    measure_words,
-    outcomes_cotangent,
-    words_cotangent,
-)
+from qnn.simulation.measuring import measure_words, words_cotangent
 from qnn.simulation.schedule import (
     ACTIVE,
     COUNT,
@@ -78,7 +71,7 @@ def row_angles(rows, column, factor, cos, sin):
         for b in range(len(rows)):
             half[k, b] = 0.5 * (np.float64(rows[b, column[k]]) * factor[k, 0] + factor[k, 1])
     if half.size:
-        cos_and_sin(half.reshape(-1), 1.0, cos, sin)
+        cos_and_sin(half.reshape(-1), 1.0, cos.reshape(-1), sin.reshape(-1))
 
 
 @inlined
@@ -90,7 +83,7 @@ def fill_phases(half, line, table, cos, sin):
     for k in range(line[PLACE], line[PLACE] + line[COUNT]):
         angles[table[k, 0] & mask] += table[k, 2] * half[table[k, 1]]
     walsh_vector(angles)
-    cos_and_sin(angles, 2.0 ** (-0.5 * line[G]), cos, sin)
+    cos_and_sin(angles, 2.0 ** (-0.5 * line[G]), cos.reshape(-1), sin.reshape(-1))
 
 
 @kernel
@@ -214,7 +207,7 @@ def sweep_back(v, w, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_
         elif kind == PHASES:
             tables = np.empty((2, 1 << c[ACTIVE], shape[1] if inside else 1), v.dtype)
             fill_phases(half, c, table, tables[0], tables[1])
-            overlap = np.empty((1 << c[ACTIVE], 1 << inside), v.dtype)
+            overlap = np.empty((1 << c[ACTIVE], 1 << inside))
             vector = overlap.reshape(-1)
             if inside == 0:
                 phases_back(u, t, c[ACTIVE], tables[0], tables[1], vector)
@@ -249,46 +242,31 @@ def rows_back_in_lanes(u, t, c, cos, sin, by_rows):
 
 @kernel
 def forward(
-    v, spare, lane_bits, code, table, labels, words, masks, outcome,
-    column_s, factor_s, column_r, factor_r, shared, rows, values,
+    v, spare, code, table, labels, words, column_s, factor_s, column_r, factor_r, shared, rows, values
 ):  # fmt: skip
-    """From the angles of a tile to its final state `v` (2S, T) and its measured values (rows, W)."""
+    """From the angles of a tile to its final state `v` (2S, T), and to the values of `words` (rows, W) if any."""
     cs, cr = np.empty((2, len(column_s)), v.dtype), np.empty((2, len(column_r), v.shape[1]), v.dtype)
     half = shared_angles(shared, column_s, factor_s, cs[0], cs[1])
     row_angles(rows, column_r, factor_r, cr[0], cr[1])
     evolve(v, spare, code, table, labels, half, cs[0], cs[1], cr[0], cr[1])
-    out = np.empty((values.shape[1], v.shape[1]), v.dtype)
-    if len(outcome):
-        measure_outcomes(v, outcome, out)
-    elif len(masks):
-        measure_diagonal(v, masks, words, lane_bits, out)
-    else:
-        measure_words(v, words, out)
-    for b in range(len(values)):
-        for w in range(values.shape[1]):
-            values[b, w] = out[w, b]
+    if len(words):
+        measure_words(v, words, values)
 
 
 @kernel
 def backward(
-    v, spare, lane_bits, code, table, labels, words, masks, outcome,
-    column_s, factor_s, column_r, factor_r, shared, rows, cotangent, last, by_shared, grad_rows,
+    v, lam, spare, code, table, labels, words, column_s, factor_s, column_r, factor_r, shared, rows,
+    cotangent, last, by_shared, grad_rows,
 ):  # fmt: skip
-    """From the final state of a tile to by_shared (K_s,) and grad_rows (rows, R), both added to; `v` is overwritten."""
+    """From the final state of a tile to by_shared (K_s,) and grad_rows (rows, R), to which derivatives are added.
+
+    The states are overwritten. Where there are no `words`, λ has been made before.
+    """
     cs, cr = np.empty((2, len(column_s)), v.dtype), np.empty((2, len(column_r), v.shape[1]), v.dtype)
     half = shared_angles(shared, column_s, factor_s, cs[0], cs[1])
     row_angles(rows, column_r, factor_r, cr[0], cr[1])
-    weights = np.zeros((cotangent.shape[1], v.shape[1]), v.dtype)
-    for b in range(len(cotangent)):
-        for w in range(len(weights)):
-            weights[w, b] = cotangent[b, w]
-    lam = np.empty_like(v)
-    if len(outcome):
-        outcomes_cotangent(v, outcome, weights, lam)
-    elif len(masks):
-        diagonal_cotangent(v, masks, words, lane_bits, weights, lam)
-    else:
-        words_cotangent(v, words, weights, lam)
+    if len(words):
+        words_cotangent(v, words, cotangent, lam)
     by_rows = np.zeros((len(column_r), v.shape[1]), v.dtype)
     sweep_back(v, lam, spare, code, table, labels, half, cs[0], cs[1], cr[0], cr[1], last, by_shared, by_rows)
     for k in range(len(column_r)):
