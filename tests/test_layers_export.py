@@ -260,6 +260,5 @@ def test_the_document_runs_as_printed(tmp_path) -> None:
 
 
 def test_the_tolerance_is_what_is_checked(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
-    with pytest.raises(ExportError, match="must agree with torch to -1"):
-        export_onnx(QuantumLayer(1, 1, seed=0), tmp_path / "net.onnx", rows(2, 1))
+    monkeypatch.setattr(export, "TOLERANCE", 10.0)
+    assert export_onnx(Doubled(), tmp_path / "net.onnx", rows(2, 2)).exists()
