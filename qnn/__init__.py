@@ -1,6 +1,6 @@
 """qnn: quantum neural networks as torch modules, and an honest comparison with classical models.
 
-``import qnn`` loads the quantum layers, which takes a few seconds for PennyLane's sake, so that the first call does not.
+``import qnn`` loads the quantum layers and with them PennyLane, which takes a few seconds; the first call need not.
 The command line loads what a command needs when it needs it: ``qnn --help`` is quick.
 """
 

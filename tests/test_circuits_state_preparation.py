@@ -1,11 +1,14 @@
 """Preparations of traced values: right states, and right derivatives where amplitudes are zero."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pennylane as qml
 import pytest
 import torch
 
 from qnn import QuantumLayer
+from qnn.circuits.state_preparation import traceable
 from qnn.errors import CaptureError, NotFiniteError
 
 F64 = torch.float64
@@ -177,3 +180,25 @@ def test_bad_states_are_refused() -> None:
         build(lambda inputs: qml.AmplitudeEmbedding(inputs, wires=range(2)), 3)
     with pytest.raises(CaptureError, match=r"one bit for each of its 2 wires; got shape \(3,\)"):
         build(lambda inputs: qml.BasisEmbedding(inputs, wires=range(2)), 3)
+
+
+def test_what_is_replaced_is_so_for_the_tracing_thread_only() -> None:
+    def refused() -> bool:
+        try:
+            qml.AmplitudeEmbedding(torch.tensor([3.0, 4.0]), wires=0)
+        except ValueError:
+            return True
+        return False
+
+    with traceable(), ThreadPoolExecutor(1) as pool:
+        assert not refused()
+        assert pool.submit(refused).result()
+    assert refused()
+
+
+@pytest.mark.parametrize(("dtype", "scales"), [(torch.float32, (1e-37, 1e-25, 1e25, 1e37)), (F64, (1e-300, 1e200))])
+def test_the_scale_of_amplitudes_does_not_matter(dtype: torch.dtype, scales: tuple[float, ...]) -> None:
+    layer = QuantumLayer(2, 1, encoding="amplitude", seed=0)
+    row = torch.tensor([[0.1, 0.2, -0.3, 0.9]], dtype=dtype)
+    for scale in scales:
+        torch.testing.assert_close(layer(row * scale), layer(row))

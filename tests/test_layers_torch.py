@@ -8,7 +8,8 @@ import pennylane as qml
 import pytest
 import torch
 
-from qnn import QuantumLayer
+from qnn import QnnWarning, QuantumLayer
+from qnn.errors import ShapeError
 
 
 def test_no_reference_to_the_users_function_is_kept() -> None:
@@ -75,3 +76,36 @@ def test_a_chain_of_layers_trains_in_a_sequential(shots: int | None) -> None:
     net = torch.nn.Sequential(QuantumLayer(2, 1, shots=shots), QuantumLayer(2, 1, shots=shots), torch.nn.Linear(2, 1))
     net(torch.rand(3, 2)).sum().backward()
     assert all(bool((p.grad != 0).any()) for p in net.parameters())
+
+
+def test_many_cotangents_at_once() -> None:
+    layer = QuantumLayer(3, 2, seed=0, dtype=torch.float64)
+    x = torch.rand(2, 3, dtype=torch.float64, requires_grad=True)
+    y = layer(x)
+    cotangents = torch.eye(6, dtype=torch.float64).reshape(6, 2, 3)
+    (batched,) = torch.autograd.grad(y, layer.weights, cotangents, is_grads_batched=True, retain_graph=True)
+    single = torch.stack([torch.autograd.grad(y, layer.weights, c, retain_graph=True)[0] for c in cotangents])
+    torch.testing.assert_close(batched, single)
+    jacobian = torch.autograd.functional.jacobian(layer, x, vectorize=True)
+    torch.testing.assert_close(jacobian, torch.autograd.functional.jacobian(layer, x))
+
+
+@pytest.mark.parametrize("gradient", ["adjoint", "backprop", "parameter-shift", "finite-difference", "spsa"])
+def test_what_is_not_in_the_circuit_has_the_gradient_zero(gradient: str) -> None:
+    def function(inputs, w):
+        qml.RX(inputs[0], 0)
+        return qml.expval(qml.Z(0))
+
+    with pytest.warns(QnnWarning):
+        layer = QuantumLayer.from_pennylane(function, n_inputs=1, weight_shapes={"w": ()}, gradient=gradient)
+    layer(torch.rand(2, 1)).sum().backward()
+    assert layer.w.grad == 0
+    x = torch.rand(2, 1, requires_grad=True)
+    (by_x, by_w) = torch.autograd.grad(layer(x).sum(), (x, layer.w))
+    assert by_w == 0 and bool((by_x != 0).all())
+
+
+def test_a_qnode_takes_one_row() -> None:
+    layer = QuantumLayer(3, 1, seed=0)
+    with pytest.raises(ShapeError, match=r"one row of 3 features; got shape \(3, 3\)\. Call the QNode row by row"):
+        layer.qnode()(torch.rand(3, 3))

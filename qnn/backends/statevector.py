@@ -67,7 +67,9 @@ class StatevectorExecutable(Executable):
         check_operands(self.circuit, angles, shots, keys)
         self.record(angles.n_rows, shots)
         if shots is None:
-            return Estimate(self.differentiable(angles) if angles.rows.is_cuda else self._forward(angles, False)[0])
+            return Estimate(
+                self.differentiable(angles) if angles.rows.device.type != "cpu" else self._forward(angles, False)[0]
+            )
         shared, rows = _numpy(angles)
         distributions = [engine.forward(shared, rows, keep=False)[0] for engine in self._sampled]
         return estimate(self.plan, distributions, angles, shots, keys)
@@ -82,7 +84,7 @@ class StatevectorExecutable(Executable):
         shared, rows = _numpy(angles)
         if self._direct:
             values, states = self._exact[0][0].forward(shared, rows, keep=keep)
-            return torch.from_numpy(values), torch.from_numpy(states)
+            return torch.from_numpy(values).to(angles.rows.device), torch.from_numpy(states)
         keep = keep and len(self._exact) == 1
         total: np.ndarray = self.plan.constants[None, :]
         states = np.empty(0, dtype=rows.dtype)
@@ -107,21 +109,21 @@ class StatevectorExecutable(Executable):
             Jones and Gacon, arXiv:2009.02823, algorithm 1.
         """
         shared, rows = _numpy(angles)
-        states = residuals.numpy()
+        states = residuals.cpu().numpy()
         if self._direct:
-            operands = (shared, rows, states.copy() if states.size else states[:0], cotangent.detach().numpy())
+            operands = (shared, rows, states.copy() if states.size else states[:0], cotangent.detach().cpu().numpy())
             by_shared, by_rows = self._exact[0][0].backward(*operands, need_shared=need_shared, need_rows=need_rows)
-            return Angles(torch.from_numpy(by_shared), torch.from_numpy(by_rows))
+            return _tensors(by_shared, by_rows, angles)
         grad_shared, grad_rows = np.zeros_like(shared), np.zeros_like(rows)
         for engine, weights in self._exact:
-            values = (cotangent.numpy() @ weights.T).astype(rows.dtype)
+            values = (cotangent.cpu().numpy() @ weights.T).astype(rows.dtype)
             kept = states.copy() if states.size else states[:0]
             by_shared, by_rows = engine.backward(
                 shared, rows, kept, values, need_shared=need_shared, need_rows=need_rows
             )
             grad_shared += by_shared
             grad_rows += by_rows
-        return Angles(torch.from_numpy(grad_shared), torch.from_numpy(grad_rows))
+        return _tensors(grad_shared, grad_rows, angles)
 
     def gradient(self, angles: Angles, cotangent: torch.Tensor) -> Angles:
         """Gradients of Σ cotangent·values without counting a run: for questions about the circuit itself."""
@@ -143,5 +145,9 @@ class StatevectorExecutable(Executable):
 
 
 def _numpy(angles: Angles) -> tuple[np.ndarray, np.ndarray]:
-    shared, rows = angles.shared.detach().numpy(), angles.rows.detach().numpy()
+    shared, rows = angles.shared.detach().cpu().numpy(), angles.rows.detach().cpu().numpy()
     return np.ascontiguousarray(shared, dtype=rows.dtype), np.ascontiguousarray(rows)
+
+
+def _tensors(shared: np.ndarray, rows: np.ndarray, like_: Angles) -> Angles:
+    return Angles(*(torch.from_numpy(part).to(like_.rows.device) for part in (shared, rows)))

@@ -12,6 +12,7 @@ from pennylane.operation import Operator
 from qnn.circuits.angle_map import AngleMap
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Measurement, PauliSum, Probabilities, Variance
+from qnn.errors import ShapeError
 
 _LETTERS = {"X": qml.X, "Y": qml.Y, "Z": qml.Z}
 
@@ -55,6 +56,11 @@ def qnode(circuit: Circuit, angle_map: AngleMap, device: str, defaults: Mapping[
     def function(inputs: torch.Tensor | None = None, **weights: torch.Tensor) -> Any:
         row = torch.zeros(0, dtype=torch.float64) if inputs is None else torch.as_tensor(inputs)
         row = row if row.is_floating_point() else row.double()
+        if row.shape != (angle_map.n_inputs,):
+            raise ShapeError(
+                f"`inputs` must be one row of {angle_map.n_inputs} features; got shape {tuple(row.shape)}. "
+                "Call the QNode row by row, or the layer on the batch."
+            )
         shared, rows = angle_map.sources(
             row[None], {name: torch.as_tensor(value) for name, value in {**defaults, **weights}.items()}
         )

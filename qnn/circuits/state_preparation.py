@@ -28,6 +28,7 @@ from qnn.errors import CaptureError
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _lock = threading.RLock()
+_thread = threading.local()  # what is replaced is so for this thread only
 
 
 def amplitude_gates(amplitudes: torch.Tensor, wires: Sequence[Any]) -> list[Operator]:
@@ -37,10 +38,10 @@ def amplitude_gates(amplitudes: torch.Tensor, wires: Sequence[Any]) -> list[Oper
         amplitudes: shape (2^n,) or (1, 2^n), real or complex; their scale does not matter, all zeros gives NaN angles.
         wires: n labels, the first the leftmost bit of j.
 
-    Cost: 2^n - 1 RY and as many CNOT (twice that for complex amplitudes), and n RY.
+    Cost: 2^n - 1 RY and 2^n - 2 CNOT (twice that for complex amplitudes), and n RY.
     """
     turns = [0.7 + 0.2 * ((i + 1) * _GOLDEN % 1) for i in range(len(wires))]
-    branches = _turned_back(amplitudes.reshape(-1), turns)
+    branches = _turned_back(_scaled(amplitudes.reshape(-1)), turns)
     phases = None
     if branches.is_complex():
         real, imaginary = torch.view_as_real(branches).unbind(-1)
@@ -62,6 +63,12 @@ def amplitude_gates(amplitudes: torch.Tensor, wires: Sequence[Any]) -> list[Oper
 def basis_gates(bits: torch.Tensor, wires: Sequence[Any]) -> list[Operator]:
     """RX(π·b) on each wire: |0> becomes |b> up to a phase."""
     return [qml.RX(math.pi * bit, wires=wire) for bit, wire in zip(bits.reshape(-1), wires, strict=True)]
+
+
+def _scaled(amplitudes: torch.Tensor) -> torch.Tensor:
+    """Divided by the largest part, which has no derivative: squares neither vanish nor overflow."""
+    parts = torch.view_as_real(amplitudes) if amplitudes.is_complex() else amplitudes
+    return amplitudes / parts.detach().abs().max()
 
 
 def _turned_back(amplitudes: torch.Tensor, turns: Sequence[float]) -> torch.Tensor:
@@ -129,9 +136,11 @@ def traceable() -> Iterator[None]:
         before = [(owner, name, owner.__dict__[name]) for owner, name, _ in replaced]
         for owner, name, new in replaced:
             setattr(owner, name, _for_tensors(owner.__dict__[name], new))
+        _thread.traces = True
         try:
             yield
         finally:
+            _thread.traces = False
             for owner, name, old in before:
                 setattr(owner, name, old)
 
@@ -153,7 +162,7 @@ def _for_tensors(old: Any, new: Any) -> Any:
 def _is_traced(state: Any) -> bool:
     if isinstance(state, (list, tuple)):
         return any(_is_traced(item) for item in state)
-    return isinstance(state, torch.Tensor)
+    return isinstance(state, torch.Tensor) and getattr(_thread, "traces", False)
 
 
 def _as_tensor(state: Any) -> torch.Tensor:

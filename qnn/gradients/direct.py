@@ -6,6 +6,8 @@ transform is at work, this function does the same as `operator._Execute` without
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 
@@ -18,6 +20,20 @@ def possible(*tensors: torch.Tensor) -> bool:
         and torch.autograd.forward_ad._current_level < 0
         and not torch._C._len_torch_dispatch_stack()
     )
+
+
+def _many_at_once() -> bool:
+    """Whether `torch.autograd.grad(..., is_grads_batched=True)` runs the backward pass, which shows in nothing else."""
+    nesting = torch._C._vmapmode_increment_nesting()
+    torch._C._vmapmode_decrement_nesting()
+    return nesting > 1
+
+
+def wanted(
+    gradients: Sequence[torch.Tensor], needed: Sequence[bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Gradients of the two sources where autograd asks for them."""
+    return gradients[0] if needed[0] else None, gradients[1] if needed[1] else None
 
 
 class Direct(torch.autograd.Function):
@@ -35,8 +51,7 @@ class Direct(torch.autograd.Function):
     def backward(ctx, cotangent):  # noqa: D102
         shared, rows, residuals = ctx.saved_tensors
         need_shared, need_rows = ctx.need[0] and ctx.needs_input_grad[0], ctx.need[1] and ctx.needs_input_grad[1]
-        if torch.is_grad_enabled():  # create_graph: the result may be differentiated again
-            grads = ctx.again(shared, rows, residuals, cotangent, need_shared, need_rows)
-        else:
-            grads = ctx.plan.pullback(shared, rows, residuals, cotangent, need_shared, need_rows)
-        return grads[0] if need_shared else None, grads[1] if need_rows else None, None, None, None, None, None
+        again = torch.is_grad_enabled() or _many_at_once() or not possible(cotangent)  # create_graph, for one
+        pullback = ctx.again if again else ctx.plan.pullback
+        grads = pullback(shared, rows, residuals, cotangent, need_shared, need_rows)
+        return *wanted(grads, ctx.needs_input_grad), None, None, None, None, None, None

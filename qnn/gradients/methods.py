@@ -199,7 +199,8 @@ def _as_rows(angles: Angles) -> Angles:
 def _first_rows(estimate: Estimate, n_rows: int, dtype: torch.dtype) -> Estimate:
     variance = None if estimate.variance is None else estimate.variance[:n_rows].to(dtype)
     counts = None if estimate.counts is None else tuple(c[:n_rows] for c in estimate.counts)
-    return Estimate(estimate.values[:n_rows].to(dtype), variance, estimate.shots, counts)
+    values = estimate.values[:n_rows].to(dtype, copy=True)  # no view of all shifted rows
+    return Estimate(values, variance, estimate.shots, counts)
 
 
 def _shifted_keys(keys: torch.Tensor | None, numbers: np.ndarray) -> torch.Tensor | None:

@@ -160,7 +160,9 @@ class Plan:
         need_shared: bool,
         need_rows: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gradients of the two sources; what is not needed is zero or unfinished."""
+        """Gradients of the two sources; what is not needed is zero."""
+        if not (need_shared or need_rows):  # no angle is made of them
+            return torch.zeros_like(shared), torch.zeros_like(rows)
         angles = self.angles(shared, rows)
         picked = self.differentiator.pullback(angles, residuals, cotangent.contiguous(), need_shared, need_rows)
         grad_shared, grad_rows = picked.shared, picked.rows
@@ -207,6 +209,11 @@ def plan_of(key: str) -> Plan:
 def _rebuilt(key: str) -> Plan:
     from qnn.backends.registry import from_specification
 
+    if key.startswith("object:"):
+        raise CapabilityError(
+            "The backend of this operator must still be in use; got one that held objects of its own and is gone, or "
+            "that lives in another process. Name the backend by plain options, or build the layer again."
+        )
     data = json.loads(key)
     return Plan(
         Circuit.from_json(data["circuit"]),
@@ -232,7 +239,8 @@ def execute(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Te
         CapabilityError: while exporting, where the circuit is sampled or runs elsewhere.
     """
     exporting = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
-    if plan.method == "backprop" or (plan.differentiable and (exporting or rows.device.type != "cpu")):
+    elsewhere = plan.method == "adjoint" and rows.device.type != "cpu"
+    if plan.method == "backprop" or (plan.differentiable and (exporting or elsewhere)):
         return _differentiable(shared, rows, plan.key)
     if exporting:
         raise CapabilityError(plan.not_exportable())
@@ -388,7 +396,7 @@ class _Execute(torch.autograd.Function):
     @staticmethod
     def forward(shared, rows, keys, key, need_shared, need_rows):
         if not (need_shared or need_rows):
-            return _run(shared, rows, keys, key), rows.new_empty(0), torch.empty(0, dtype=torch.int64)
+            return _run(shared, rows, keys, key), rows.new_empty(0), torch.zeros(1, dtype=torch.int64)
         return _linearize(shared, rows, keys, key, need_shared, need_rows)
 
     @staticmethod
@@ -405,7 +413,7 @@ class _Execute(torch.autograd.Function):
         needed = (ctx.need_shared and ctx.needs_input_grad[0], ctx.need_rows and ctx.needs_input_grad[1])
         shared, rows, residuals, shape = ctx.saved_tensors
         grads = _Pullback.apply(shared, rows, residuals, shape, cotangent, ctx.key, *needed)
-        return (*(grad if need else None for grad, need in zip(grads, needed, strict=True)), None, None, None, None)
+        return (*direct.wanted(grads, ctx.needs_input_grad), None, None, None, None)
 
     @staticmethod
     def jvp(ctx, d_shared, d_rows, *_):
@@ -532,7 +540,7 @@ def _check_finite(plan: Plan, shared: torch.Tensor, rows: torch.Tensor) -> None:
             place = tuple(int(i) for i in bad[0])
             where = f"position {place[0]}" if name == "weights" else f"row {place[0]}, feature {place[1]}"
             if name == "inputs" and place[1] >= plan.n_inputs:
-                where = f"an angle that is computed from row {place[0]}"
+                where = f"an angle that is computed from row {place[0]} (a row of zeros has no amplitudes)"
             raise NotFiniteError(
                 f"`{name}` must be finite; got {float(block[place])} at {where}. "
                 "Check the data, the learning rate, and the layer before this one."

@@ -380,6 +380,7 @@ class QuantumLayer(torch.nn.Module):
         self, inputs: torch.Tensor | None, shots: int | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Size, torch.device]:
         """Counts (N, 2^n) with their keys, the leading dimensions and the device of `inputs`."""
+        shots = sampling.checked_shots(shots)
         rows, leading, _ = self._rows(inputs)
         with torch.no_grad():
             angles = self.plan.angles(*self._sources(rows))
@@ -387,7 +388,9 @@ class QuantumLayer(torch.nn.Module):
         return sampling.draw_counts(self.circuit, self.backend, angles, shots, keys), keys, leading, rows.device
 
     def _rows(self, inputs: torch.Tensor | None) -> tuple[torch.Tensor, torch.Size, torch.dtype]:
-        weight = next(self.parameters(), None)
+        weight = next(iter(self._parameters.values()), None)
+        if weight is None:  # none, or held by a parametrization
+            weight = next(self.parameters(), None)
         if inputs is None:
             if self.n_inputs:
                 raise ShapeError(f"`inputs` must have {self.n_inputs} features; got None. Pass a tensor.")

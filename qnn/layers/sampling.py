@@ -20,9 +20,14 @@ _ORDER_STREAM = 2**33  # apart from the streams of measurement settings and of S
 _MAX_COUNTS = 2**28  # entries of a dense table of counts: 2 GiB
 
 
-def draw_counts(
-    circuit: Circuit, backend: Backend, angles: Angles, shots: int | None, keys: torch.Tensor
-) -> torch.Tensor:
+def checked_shots(shots: int | None) -> int:
+    """A positive number of shots."""
+    if shots is None or (whole(shots) or 0) < 1:
+        raise ArgumentError(f"`shots` must be a positive integer to sample; got {shots!r}. Use shots=1024.")
+    return shots
+
+
+def draw_counts(circuit: Circuit, backend: Backend, angles: Angles, shots: int, keys: torch.Tensor) -> torch.Tensor:
     """How often each outcome of all wires is seen, in one call of the backend.
 
     Args:
@@ -36,11 +41,9 @@ def draw_counts(
         Shape (N, 2^n), int64, rows summing to `shots`; wire 0 is the leftmost bit of an outcome.
 
     Raises:
-        ArgumentError: no positive number of shots, or a table of counts too large for memory.
+        ArgumentError: a table of counts too large for memory.
         CapabilityError: the backend does not count outcomes.
     """
-    if shots is None or (whole(shots) or 0) < 1:
-        raise ArgumentError(f"`shots` must be a positive integer to sample; got {shots!r}. Use shots=1024.")
     if angles.n_rows * 2**circuit.n_wires > _MAX_COUNTS:
         raise ArgumentError(
             f"`inputs` must have few enough rows for the counts of all outcomes to fit in memory; got {angles.n_rows} "

@@ -26,7 +26,9 @@ def _compiled(function: Callable, *fastmath: str, **options: Any) -> Any:
     # there would go unseen, and a changed signature ends the process. These are Numba's private names; should they
     # change, its own comparison is left.
     with suppress(AttributeError):
-        made._cache._cache_file._source_stamp = _STAMP
+        file = made._cache._cache_file
+        if hasattr(file, "_source_stamp"):
+            file._source_stamp = _STAMP
     return made
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,7 +143,7 @@ class Engine:
     def states(self, shared: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Final amplitudes (N, S), complex; of a program from `states_program` they are the circuit's."""
         tiling, n_amplitudes = self._prepared(rows).tiling, 2**self.program.n_wires
-        plan = schedule(self.program, plain=True)
+        plan = self._plain
         states = np.empty((len(rows), n_amplitudes), dtype=np.result_type(rows, np.complex64))
         none = np.empty((len(rows), 0), dtype=rows.dtype)
 
@@ -157,10 +158,15 @@ class Engine:
         self._each(work, tiling, len(rows))
         return states
 
+    @cached_property
+    def _plain(self) -> Schedule:
+        return schedule(self.program, plain=True)
+
     def _prepared(self, rows: np.ndarray) -> _Prepared:
         """Tiling and schedule for a batch of this size, found once."""
         key = len(rows), rows.itemsize
-        if key not in self._seen:
+        prepared = self._seen.get(key)
+        if prepared is None:
             check_memory(self.program.n_wires, rows.itemsize)
             tiling = _Tiling.of(len(rows), self.program.n_wires, rows.itemsize)
             bits = tiling.lane_bits, tiling.wide_bits
@@ -169,8 +175,8 @@ class Engine:
             if len(self._seen) >= _SEEN:
                 self._seen.clear()
             plan = self._schedules[bits]
-            self._seen[key] = _Prepared(tiling, plan, (*plan.operands, *self._angles))
-        return self._seen[key]
+            prepared = self._seen[key] = _Prepared(tiling, plan, (*plan.operands, *self._angles))
+        return prepared
 
     def _each(self, work: Callable[[int], None], tiling: _Tiling, n_rows: int) -> None:
         size = n_rows * 2**self.program.n_wires * max(1, len(self.program.rotations))

@@ -2,8 +2,7 @@
 
 Every gate is a product of Pauli rotations (`circuits.gates`). Those by multiples of π/2 are
 Clifford and are not executed at all: they are moved to the end, where they change what the later
-rotations turn about and what is measured. A layer of Hadamards, RX and a ring of CNOTs costs one
-sweep per RX and nothing else.
+rotations turn about and what is measured. `schedule` decides how the rest is executed.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _groups(program: Program) -> list[_Group | _Quarter]:
         place = len(groups)
         while place and not _blocks(groups[place - 1], rotation):
             place -= 1
-        if place == len(groups) or isinstance(groups[place], _Quarter):
+        if place == len(groups):
             groups.insert(place, _Group())
         group = groups[place]
         assert isinstance(group, _Group)
@@ -300,8 +300,7 @@ class _Writer:
             measured = list(m.words) if isinstance(m, OutcomeMeasurement) else [
                 Pauli(int(x), int(z), int(x & z).bit_count() % 4) for x, z in zip(m.x, m.z, strict=True)
             ]  # fmt: skip
-            commute = not any(a.anticommutes(b) for a in measured for b in measured)
-            if isinstance(m, OutcomeMeasurement) or (self.lane_bits and commute):
+            if isinstance(m, OutcomeMeasurement) or (self.lane_bits and _commute(measured)):
                 self.diagonalise(measured)
         self._write_turns()
         if self._unscaled:
@@ -324,6 +323,10 @@ class _Writer:
         flips = word.x | 1 << self.wide_bits
         inside = (flips & -flips).bit_length() - 1
         return [inside, *_masks(word, inside, self.n - inside, hermitian=True)]
+
+
+def _commute(words: Sequence[Pauli]) -> bool:
+    return not any(a.anticommutes(b) for a in words for b in words)
 
 
 def _masks(word: Pauli, inside: int, active: int, *, hermitian: bool) -> list[int]:
