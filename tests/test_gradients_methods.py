@@ -13,6 +13,7 @@ from qnn.backends.base import Capabilities
 from qnn.backends.statevector import Statevector
 from qnn.errors import CapabilityError, NotFiniteError, UnknownNameError
 from qnn.gradients import methods, operator
+from qnn.gradients import plan as plans
 
 STATEVECTOR = Statevector().capabilities
 
@@ -109,7 +110,7 @@ def test_a_plan_with_live_objects_is_found_while_it_lives_and_not_kept() -> None
     layer(inputs).sum().backward()
     del layer
     gc.collect()
-    assert key not in operator._living
+    assert key not in plans._living
     twin = QuantumLayer(2, 1, seed=0, backend=Live())
     total = twin(inputs).sum()
     del twin
