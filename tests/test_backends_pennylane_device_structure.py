@@ -3,6 +3,7 @@
 import numpy as np
 import pennylane as qml
 import pytest
+import torch
 
 from qnn.backends.pennylane_device.structure import Structure, circuit_measurement, is_pauli_sum, observable_key, read
 from qnn.backends.statevector import Statevector
@@ -49,6 +50,99 @@ def test_observables_differ_to_the_last_bit():
     assert observable_key(0.5 * qml.Z(0)) != observable_key(0.25 * qml.Z(0))
     assert observable_key(qml.Z(0) @ qml.X(1)) != observable_key(qml.Z(0) + qml.X(1))
     assert observable_key(qml.Projector([0, 1], [0, 1])) != observable_key(qml.Projector([1, 0], [0, 1]))
+
+
+MATRIX = np.diag([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda: qml.exp(qml.Z(0), 0.3), lambda: qml.exp(qml.Z(0), 0.6)),
+        (lambda: 2.0 * qml.exp(qml.Z(0), 0.3), lambda: 2.0 * qml.exp(qml.Z(0), 0.6)),
+        (lambda: qml.exp(qml.Z(0), 0.3) @ qml.Z(1), lambda: qml.exp(qml.Z(0), 0.6) @ qml.Z(1)),
+        (lambda: 0.5 * qml.Z(0), lambda: 0.25 * qml.Z(0)),
+        (lambda: qml.Hermitian(MATRIX, 0) ** 2, lambda: qml.Hermitian(MATRIX, 0) ** 3),
+        (
+            lambda: qml.pow(qml.Hermitian(MATRIX, 0), torch.tensor(2)),
+            lambda: qml.pow(qml.Hermitian(MATRIX, 0), torch.tensor(3)),
+        ),
+        (
+            lambda: qml.ctrl(qml.Hermitian(MATRIX, 1), control=0, control_values=[0]),
+            lambda: qml.ctrl(qml.Hermitian(MATRIX, 1), control=0, control_values=[1]),
+        ),
+        (
+            lambda: qml.sum(qml.ctrl(qml.Hermitian(MATRIX, 1), control=0, control_values=[0]), qml.Z(0)),
+            lambda: qml.sum(qml.ctrl(qml.Hermitian(MATRIX, 1), control=0, control_values=[1]), qml.Z(0)),
+        ),
+        (lambda: qml.PauliRot(np.pi, "XY", [0, 1]) @ qml.Z(0), lambda: qml.PauliRot(np.pi, "ZZ", [0, 1]) @ qml.Z(0)),
+    ],
+)
+def test_observables_that_differ_in_a_setting_only(first, second):
+    """On one device, the second observable does not get the first one's circuit."""
+    assert observable_key(first()) == observable_key(first())
+    assert observable_key(first()) != observable_key(second())
+
+
+@pytest.mark.parametrize(
+    ("make", "values"),
+    [
+        (lambda c: qml.exp(qml.Z(0), c), (0.3, 0.6)),
+        (lambda c: c * qml.Z(0), (0.3, 0.6)),
+        (lambda c: qml.exp(qml.Z(0), c) @ qml.Z(1), (0.3, 0.6)),
+        (lambda z: qml.Hermitian(MATRIX, 0) ** z, (2, 3)),
+        (lambda v: qml.ctrl(qml.Hermitian(MATRIX, 1), control=0, control_values=[v]), (0, 1)),
+    ],
+)
+def test_values_on_one_device_that_differ_in_a_setting_only(make, values):
+    """The truth is the dense matrix: default.qubit ignores the control values of an observable."""
+
+    @qml.qnode(qml.device("qnn.statevector", wires=2))
+    def node(value):
+        qml.RX(0.7, 0)
+        qml.RY(0.4, 1)
+        return qml.expval(make(value))
+
+    state = np.kron([np.cos(0.35), -1j * np.sin(0.35)], [np.cos(0.2), np.sin(0.2)])
+    truth = [(state.conj() @ qml.matrix(make(value), wire_order=[0, 1]) @ state).real for value in values]
+    np.testing.assert_allclose([node(value) for value in values], truth, atol=1e-12)
+    assert abs(truth[0] - truth[1]) > 1e-2
+
+
+def test_settings_that_cannot_be_compared_are_equal_to_nothing():
+    observable = qml.Z(0)
+    observable.hyperparameters["unknown"] = {1, 2}
+    assert observable_key(observable) != observable_key(observable)
+
+
+@pytest.mark.parametrize("method", ["best", "backprop"])
+@pytest.mark.parametrize("order", [(False, True), (True, False)])
+def test_a_coefficient_is_followed_whatever_was_seen_before(method, order):
+    x = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
+
+    @qml.qnode(qml.device("qnn.statevector", wires=2), diff_method=method)
+    def node(x, c):
+        qml.RX(x, 0)
+        return qml.expval(c * qml.Z(0) + 0.25 * qml.X(1))
+
+    for wanted in order:
+        c = torch.tensor(2.0, dtype=torch.float64, requires_grad=wanted)
+        x.grad = None
+        node(x, c).backward()
+        np.testing.assert_allclose(x.grad, -2 * np.sin(0.4), atol=1e-12)
+        if wanted:
+            np.testing.assert_allclose(c.grad, np.cos(0.4), atol=1e-12)
+
+
+def test_the_axes_of_a_state_are_no_rows():
+    state = np.full(64, 1 / 8)
+    single = lambda *more: read(qml.tape.QuantumScript([qml.StatePrep(state, range(6)), *more], [qml.expval(qml.Z(0))]))
+    reading = single()
+    assert (reading.batched, reading.batch, reading.n_rows) == ((False,), None, 1)
+    reading = single(qml.RX(np.zeros(3), 0), qml.RX(0.1, 0))
+    assert (reading.batched, reading.batch) == ((False, True, False), 3)
+    rows = qml.tape.QuantumScript([qml.StatePrep(np.tile(state, (2, 1)), range(6))], [qml.expval(qml.Z(0))])
+    assert (read(rows).batched, read(rows).batch) == ((True,), 2)
 
 
 def test_the_circuit_of_a_tape():

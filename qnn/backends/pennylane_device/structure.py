@@ -15,6 +15,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
+from scipy.sparse import issparse
 
 from qnn.backends.base import Backend, Executable
 from qnn.backends.pennylane_device.phases import gate_phase
@@ -61,9 +62,13 @@ def read(tape: QuantumScript) -> Reading:
         gates.append((op.name, op.wires.labels, len(data)))
         values.extend(data)
     measured = tuple(measurement_key(mp) for mp in tape.measurements)
-    batched = tuple(getattr(value, "ndim", 0) > 0 for value in values)
-    sizes = {len(value) for value, broadcast in zip(values, batched, strict=True) if broadcast}
-    batch = sizes.pop() if len(sizes) == 1 else None if not sizes else tape.batch_size
+    batched, batch = (False,) * len(values), None
+    if any(getattr(value, "ndim", 0) > 0 for value in values):
+        batch = tape.batch_size
+        # An unbroadcast state or matrix has axes too.
+        batched = tuple(
+            op.batch_size is not None and getattr(d, "ndim", 0) > 0 for op in tape.operations for d in op.data
+        )
     return Reading((tuple(gates), measured), tuple(values), batched, batch)
 
 
@@ -79,22 +84,41 @@ def measurement_key(process: Any) -> Hashable:
 
 def observable_key(observable: Operator) -> Hashable:
     """Structure and values of an observable, matrices to the last bit (PennyLane's hash abbreviates large ones)."""
-    parts = getattr(observable, "operands", None)
-    if parts is None and isinstance(observable, qml.ops.op_math.SymbolicOp):
-        parts = (observable.base,)
-    own = () if parts is not None and not isinstance(observable, qml.ops.op_math.SProd) else observable.data
-    if isinstance(observable, qml.ops.op_math.SProd):
-        own = (observable.scalar,)
-    if isinstance(observable, qml.ops.SparseHamiltonian):
-        own = ()
-    data = tuple(_bytes(value) for value in own)
-    below = None if parts is None else tuple(observable_key(part) for part in parts)
-    return (observable.name, observable.wires.labels, data, below)
+    own: tuple[Hashable, ...]
+    below: Hashable
+    if isinstance(observable, qml.ops.SProd):
+        own, below = (_bytes(observable.scalar),), observable_key(observable.base)
+    elif isinstance(observable, qml.ops.Sum | qml.ops.Prod):
+        own, below = (), tuple(observable_key(part) for part in observable.operands)
+    else:  # an exponent, control values and the operator within are hyperparameters
+        own, below = tuple(_frozen(value) for value in observable.data), _frozen(observable.hyperparameters)
+    return (observable.name, observable.wires.labels, own, below)
+
+
+def _frozen(value: Any) -> Hashable:
+    """Equal for equal settings of an observable; what cannot be compared is equal to nothing."""
+    if isinstance(value, dict):
+        return tuple([(key, _frozen(part)) for key, part in value.items()])
+    if isinstance(value, list | tuple):
+        return tuple([_frozen(part) for part in value])
+    if isinstance(value, Operator):
+        return observable_key(value)
+    if isinstance(value, qml.wires.Wires):
+        return value.labels
+    if issparse(value):  # large ones are measured by PennyLane, never constants of a circuit
+        return _bytes(value.toarray()) if value.shape[0] <= 2**_MATRIX_WIRES else None
+    if isinstance(value, float | complex) or hasattr(value, "__array__") or hasattr(value, "_value"):
+        return _bytes(value)  # numbers and tensors; those that autograd follows have a `_value`
+    return value if isinstance(value, Hashable) else object()
 
 
 def _bytes(value: Any) -> Hashable:
+    """A number or tensor to the last bit, and whether autodiff follows it: then it is no constant of a circuit."""
+    if type(value) is float:
+        return value.hex()  # tells -0.0 from 0.0
     array = np.asarray(qml.math.unwrap([value])[0])
-    return (array.shape, array.dtype.str, array.tobytes())
+    follows = type(value) is not np.ndarray and bool(qml.math.requires_grad(value))
+    return (array.shape, array.dtype.str, array.tobytes(), follows)
 
 
 class Structure:
