@@ -562,7 +562,7 @@ def test_wrong_options_are_refused_by_name():
         ArgumentError, match=r'"qnn.statevector" has no option `colour`. It has: wires, shots, seed, c_dtype'
     ):
         device(wires=1, colour="red")
-    with pytest.raises(ArgumentError, match=r"`seed` must be an integer or None; got 'x'"):
+    with pytest.raises(ArgumentError, match=r"`seed` must be an integer from 0 to 2\^63 - 1, or None; got 'x'"):
         device(wires=1, seed="x")
     with pytest.raises(ArgumentError, match=r"`c_dtype` must be numpy.complex64 or numpy.complex128"):
         device(wires=1, c_dtype=np.float64)

@@ -6,14 +6,23 @@ import torch
 
 import qnn
 from qnn import FitConfig, QuantumLayer, QuantumNeuralNetwork
-from qnn._integers import whole
-from qnn.errors import QnnError
+from qnn._integers import checked_seed, whole
+from qnn.errors import ArgumentError, QnnError
 
 
 def test_what_is_whole() -> None:
     assert [whole(v) for v in (3, np.int8(3), np.uint64(3), -1)] == [3, 3, 3, -1]
     assert all(type(whole(np.int32(v))) is int for v in (0, 5))
     assert [whole(v) for v in (True, np.True_, 3.0, np.float64(3), "3", None, [3])] == [None] * 7
+
+
+def test_what_is_a_seed() -> None:
+    assert [checked_seed(v) for v in (None, 0, np.uint64(2**63 - 1))] == [None, 0, 2**63 - 1]
+    for bad in (-1, 2**63, 2**70, 1.0, True, "1"):
+        with pytest.raises(
+            ArgumentError, match=r"`seed` must be an integer from 0 to 2\^63 - 1, or None; got .* Use 0"
+        ):
+            checked_seed(bad)
 
 
 def test_numpy_integers_serve_like_pythons() -> None:

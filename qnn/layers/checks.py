@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from qnn._integers import checked_seed as checked_seed
 from qnn._integers import whole
 from qnn.circuits.capture import Captured
 from qnn.errors import ArgumentError, DtypeError, InertParameterWarning, NoEffectWarning, ShapeError
@@ -27,14 +28,6 @@ def checked_shots(shots: Any) -> int | None:
     number = whole(shots)
     if shots is not None and (number is None or number < 1):
         raise ArgumentError(f"`shots` must be a positive integer, or None for exact values; got {shots!r}.")
-    return number
-
-
-def checked_seed(seed: Any) -> int | None:
-    """A seed from 0 to 2^63 - 1, or None."""
-    number = whole(seed)
-    if seed is not None and (number is None or not 0 <= number < 2**63):
-        raise ArgumentError(f"`seed` must be an integer from 0 to 2^63 - 1, or None; got {seed!r}. Use 0.")
     return number
 
 

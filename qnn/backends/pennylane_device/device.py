@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,21 @@ from pennylane.devices import Device, ExecutionConfig
 from pennylane.exceptions import DeviceError
 
 from qnn import _seeding
-from qnn._integers import whole
+from qnn._integers import checked_seed
 from qnn.backends.base import Backend
 from qnn.backends.pennylane_device.rows import Group, StructureCache, results_of
 from qnn.errors import ArgumentError
+
+_counting = threading.Lock()  # threads that share a device draw their own shots; no part of a device, which is pickled
+
+
+def _count_anew() -> None:
+    """A forked process must not wait for a thread that it does not have."""
+    global _counting
+    _counting = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_count_anew)
 
 
 class EngineDevice(Device):
@@ -32,12 +45,11 @@ class EngineDevice(Device):
         if unknown:
             known = ", ".join(("wires", "shots", "seed", *self._options))
             raise ArgumentError(f'Device "{self.name}" has no option `{next(iter(unknown))}`. It has: {known}.')
-        if seed is not None and whole(seed) is None:
-            raise ArgumentError(f"`seed` must be an integer or None; got {seed!r}. Use for example seed=0.")
+        root = _seeding.draw_root(checked_seed(seed))
         super().__init__(wires=wires, shots=shots)
         self.backend = backend
         self._structures = StructureCache(backend)
-        self._root = _seeding.draw_root(seed)
+        self._root = root
         self._calls = 0
 
     _options: tuple[str, ...] = ()  # names of further options
@@ -46,8 +58,10 @@ class EngineDevice(Device):
         """Sampling keys of one call, for every group of shape (N, 5): rows are numbered through the batch."""
         places = sorted((place, g, i) for g, group in enumerate(groups) for i, place in enumerate(group.places))
         total = sum(group.n_rows for group in groups)
-        keys = _seeding.row_keys(self._root, total, self._calls).numpy()
-        self._calls += 1
+        with _counting:
+            call = self._calls
+            self._calls += 1
+        keys = _seeding.row_keys(self._root, total, call).numpy()
         parts: list[list[np.ndarray]] = [[] for _ in groups]
         start = 0
         for _, g, i in places:
