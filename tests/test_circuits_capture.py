@@ -259,6 +259,19 @@ def test_templates_of_weights(template, shape) -> None:
     check(lambda inputs, w: after(qml.AngleEmbedding(inputs, range(3)), template(w, wires=range(3))), 3, w=shape)
 
 
+@pytest.mark.parametrize("base", [qml.X, qml.Z, qml.Y, qml.Hadamard, qml.SWAP])
+def test_controls_that_act_on_zero(base) -> None:
+    targets = [1, 2] if base is qml.SWAP else [1]
+
+    def function(inputs, w):
+        qml.AngleEmbedding(inputs, range(3), rotation="Y")
+        qml.ctrl(base(wires=targets), control=0, control_values=[0])
+        qml.ctrl(qml.RX(w[0], wires=1), control=[0, 2], control_values=[0, 1])
+        return after()
+
+    check(function, 3, w=1)
+
+
 def test_templates_of_inputs_and_weights() -> None:
     shape = qml.QAOAEmbedding.shape(2, 3)
     check(lambda inputs, w: after(qml.QAOAEmbedding(inputs, w, range(3)), wires=(2,)), 3, w=shape)
@@ -390,9 +403,8 @@ def test_writing_elsewhere_in_place_is_harmless() -> None:
         (None, CaptureError, "`function` must return measurements"),
         (3.0, CaptureError, "`function` must return measurements"),
         ("operator", CaptureError, "`function` must return measurements"),
-        (lambda: qml.var(qml.Z(0)), UnsupportedError, r"expectation values or probabilities; got var\(Z\(0\)\)"),
-        (lambda: qml.sample(wires=0), UnsupportedError, "expectation values or probabilities; got sample"),
-        (lambda: qml.state(), UnsupportedError, "expectation values or probabilities; got state"),
+        (lambda: qml.sample(wires=0), UnsupportedError, "expectation values, variances or probabilities; got sample"),
+        (lambda: qml.state(), UnsupportedError, "expectation values, variances or probabilities; got state"),
     ],
 )
 def test_what_is_no_expectation_value_is_refused(result, error, message) -> None:

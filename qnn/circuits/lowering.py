@@ -21,6 +21,8 @@ _ALIASES = {"CPhase": "ControlledPhaseShift", "U1": "PhaseShift", "C(PauliX)": "
 
 def table_name(operation: Operator) -> str | None:
     """The name of the gate-table row that `operation` is, or None."""
+    if isinstance(operation, Controlled) and not all(operation.control_values):
+        return None  # a table gate acts where its controls are 1
     name = _ALIASES.get(operation.name, operation.name)
     gate = GATES.get(name)
     if gate is None or gate.n_wires not in (None, len(operation.wires)):
