@@ -265,7 +265,8 @@ def test_controls_that_act_on_zero(base) -> None:
 
     def function(inputs, w):
         qml.AngleEmbedding(inputs, range(3), rotation="Y")
-        qml.ctrl(base(wires=targets), control=0, control_values=[0])
+        qml.ops.op_math.Controlled(base(wires=targets), control_wires=0, control_values=[0])
+        qml.ctrl(base(wires=targets), control=2 if len(targets) == 1 else 0, control_values=[0])
         qml.ctrl(qml.RX(w[0], wires=1), control=[0, 2], control_values=[0, 1])
         return after()
 
