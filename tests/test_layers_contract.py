@@ -111,9 +111,10 @@ def replicas(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def workers():
+def workers(tmp_path_factory):
     """Outputs of all kinds in the workers of DataLoaders."""
-    return {start: processes.in_data_loader(layers(), start) for start in ("fork", "spawn")}
+    folder = tmp_path_factory.mktemp("workers")
+    return {start: processes.in_fresh_process(layers(), start, folder) for start in ("fork", "spawn")}
 
 
 def test_a_fork_while_the_engines_threads_are_there() -> None:

@@ -1,6 +1,7 @@
 """Layers in other processes, for the torch contract: data parallel training, DataLoader workers, forks.
 
-Run as a program it is one rank of a data-parallel step: python processes.py FOLDER RANK WORLD.
+Run as a program it is one rank of a data-parallel step, python processes.py FOLDER RANK WORLD, or a process that reads
+with a DataLoader, python processes.py FOLDER fork|spawn.
 """
 
 from __future__ import annotations
@@ -63,6 +64,23 @@ def in_data_loader(layers: dict[str, torch.nn.Module], start: str) -> dict[str, 
     return dict(zip(layers, loader, strict=True))
 
 
+def in_fresh_process(layers: dict[str, torch.nn.Module], start: str, folder: Path) -> dict[str, torch.Tensor]:
+    """`in_data_loader` in a process of its own: what other tests started in theirs does not survive a fork."""
+    (folder / f"{start}.pickle").write_bytes(pickle.dumps(layers))
+    command = [sys.executable, __file__, str(folder), start]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / f"{start}.pt")
+
+
+def _reader(folder: Path, start: str) -> None:
+    torch.set_num_threads(1)
+    layers = pickle.loads((folder / f"{start}.pickle").read_bytes())
+    for layer in layers.values():
+        layer(rows(layer)).sum().backward()  # so that the parent has used what its children inherit
+    torch.save(in_data_loader(layers, start), folder / f"{start}.pt")
+
+
 def data_parallel(layers: dict[str, torch.nn.Module], folder: Path) -> list[dict[str, dict[str, list[torch.Tensor]]]]:
     """Of each of two gloo processes: gradients of every layer's network, by equal and by unequal shares of the rows."""
     (folder / "layers.pickle").write_bytes(pickle.dumps(layers))
@@ -97,4 +115,7 @@ def _rank(folder: Path, rank: int, world: int) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    _rank(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    if len(sys.argv) == 3:
+        _reader(Path(sys.argv[1]), sys.argv[2])
+    else:
+        _rank(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

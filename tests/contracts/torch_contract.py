@@ -513,18 +513,20 @@ class TorchContract:
         resident = _resident_bytes()
         train(500)
         grown = _resident_bytes() - resident
+        grew = []
         tracemalloc.start()
         try:
-            train(700)  # Python keeps some freed objects for the next of their kind
-            gc.collect()
-            before = tracemalloc.get_traced_memory()[0]
-            train(700)
-            gc.collect()
-            traced = tracemalloc.get_traced_memory()[0] - before
+            train(300)  # Python keeps some freed objects for the next of their kind
+            for _ in range(3):  # a leak shows every time, what is kept for later does not
+                gc.collect()
+                before = tracemalloc.get_traced_memory()[0]
+                train(300)
+                gc.collect()
+                grew.append(tracemalloc.get_traced_memory()[0] - before)
         finally:
             tracemalloc.stop()
         assert grown < 4e6
-        assert traced < 700 * 50
+        assert min(grew) < 300 * 50
 
 
 def _resident_bytes() -> int:
