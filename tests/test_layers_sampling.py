@@ -96,7 +96,7 @@ def test_shots_of_the_call_and_of_the_layer() -> None:
     assert sum(built.counts(ROW).values()) == 5
     with (
         built.using(shots=None),
-        pytest.raises(ArgumentError, match="`shots` must be a positive integer to sample; got N"),
+        pytest.raises(ArgumentError, match="`shots` must be given to sample a layer that is exact; got None"),
     ):
         built.sample(ROW)
 
@@ -139,7 +139,7 @@ def test_a_batch_is_one_call_of_the_backend_and_leaves_gradients_alone() -> None
 def test_bad_inputs_are_refused() -> None:
     built = layer(shots=5)
     for shots in (0, -1, 2.5, True):
-        with pytest.raises(ArgumentError, match="`shots` must be a positive integer to sample; got"):
+        with pytest.raises(ArgumentError, match="`shots` must be a positive integer, or None for exact values; got"):
             built.counts(ROW, shots=shots)
     with pytest.raises(ShapeError, match="`inputs` must end in 3 features"):
         built.sample(torch.zeros(2, 4))

@@ -82,7 +82,7 @@ class StatevectorExecutable(Executable):
 
     def _forward(self, angles: Angles, keep: bool) -> tuple[torch.Tensor, torch.Tensor]:
         shared, rows = _numpy(angles)
-        if self._direct:
+        if self._plain:
             values, states = self._exact[0][0].forward(shared, rows, keep=keep)
             return torch.from_numpy(values).to(angles.rows.device), torch.from_numpy(states)
         keep = keep and len(self._exact) == 1
@@ -94,11 +94,12 @@ class StatevectorExecutable(Executable):
         return like(total, angles), torch.from_numpy(states)
 
     @cached_property
-    def _direct(self) -> bool:
+    def _plain(self) -> bool:
         """Whether the engine's values are the outputs as they stand."""
-        weights = self._exact[0][1] if len(self._exact) == 1 else np.zeros(0)
-        square = weights.ndim == 2 and weights.shape[0] == weights.shape[1]
-        return square and np.array_equal(weights, np.eye(len(weights))) and not self.plan.constants.any()
+        if len(self._exact) != 1 or self.plan.constants.any():
+            return False
+        weights = self._exact[0][1]
+        return np.array_equal(weights, np.eye(len(weights)))
 
     def pullback(
         self, angles: Angles, residuals: torch.Tensor, cotangent: torch.Tensor, *, need_shared: bool, need_rows: bool
@@ -109,21 +110,16 @@ class StatevectorExecutable(Executable):
             Jones and Gacon, arXiv:2009.02823, algorithm 1.
         """
         shared, rows = _numpy(angles)
-        states = residuals.cpu().numpy()
-        if self._direct:
-            operands = (shared, rows, states.copy() if states.size else states[:0], cotangent.detach().cpu().numpy())
-            by_shared, by_rows = self._exact[0][0].backward(*operands, need_shared=need_shared, need_rows=need_rows)
-            return _tensors(by_shared, by_rows, angles)
+        states, by_output = residuals.cpu().numpy(), cotangent.detach().cpu().numpy()
         grad_shared, grad_rows = np.zeros_like(shared), np.zeros_like(rows)
         for engine, weights in self._exact:
-            values = (cotangent.cpu().numpy() @ weights.T).astype(rows.dtype)
-            kept = states.copy() if states.size else states[:0]
-            by_shared, by_rows = engine.backward(
-                shared, rows, kept, values, need_shared=need_shared, need_rows=need_rows
-            )
+            by_value = by_output if self._plain else (by_output @ weights.T).astype(rows.dtype)
+            kept = states.copy() if states.size else states[:0]  # overwritten by the sweep, and wanted again perhaps
+            operands = shared, rows, kept, by_value
+            by_shared, by_rows = engine.backward(*operands, need_shared=need_shared, need_rows=need_rows)
             grad_shared += by_shared
             grad_rows += by_rows
-        return _tensors(grad_shared, grad_rows, angles)
+        return Angles(*(torch.from_numpy(part).to(angles.rows.device) for part in (grad_shared, grad_rows)))
 
     def gradient(self, angles: Angles, cotangent: torch.Tensor) -> Angles:
         """Gradients of Σ cotangent·values without counting a run: for questions about the circuit itself."""
@@ -147,7 +143,3 @@ class StatevectorExecutable(Executable):
 def _numpy(angles: Angles) -> tuple[np.ndarray, np.ndarray]:
     shared, rows = angles.shared.detach().cpu().numpy(), angles.rows.detach().cpu().numpy()
     return np.ascontiguousarray(shared, dtype=rows.dtype), np.ascontiguousarray(rows)
-
-
-def _tensors(shared: np.ndarray, rows: np.ndarray, like_: Angles) -> Angles:
-    return Angles(*(torch.from_numpy(part).to(like_.rows.device) for part in (shared, rows)))

@@ -45,8 +45,8 @@ class PauliSum:
 
 
 @dataclass(frozen=True)
-class Expectation:
-    """The expectation value of an observable: one output value."""
+class _OfObservable:
+    """A measurement of one observable with one output value."""
 
     observable: PauliSum
 
@@ -60,9 +60,23 @@ class Expectation:
         """Wires that are measured."""
         return self.observable.wires
 
+
+@dataclass(frozen=True)
+class Expectation(_OfObservable):
+    """The expectation value of an observable: one output value."""
+
     def __str__(self) -> str:
         """The expectation value in Dirac brackets."""
         return f"<{self.observable}>"
+
+
+@dataclass(frozen=True)
+class Variance(_OfObservable):
+    """The variance <O²> - <O>² of an observable: one output value, never executed itself (`Circuit.linear`)."""
+
+    def __str__(self) -> str:
+        """The variance as a function of the observable."""
+        return f"Var({self.observable})"
 
 
 @dataclass(frozen=True)
@@ -79,27 +93,6 @@ class Probabilities:
     def __str__(self) -> str:
         """The wires in question."""
         return f"probs({', '.join(map(str, self.wires))})"
-
-
-@dataclass(frozen=True)
-class Variance:
-    """The variance <O²> - <O>² of an observable: one output value, never executed itself (`Circuit.linear`)."""
-
-    observable: PauliSum
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of values it contributes to the output."""
-        return 1
-
-    @property
-    def wires(self) -> tuple[int, ...]:
-        """Wires that are measured."""
-        return self.observable.wires
-
-    def __str__(self) -> str:
-        """The variance as a function of the observable."""
-        return f"Var({self.observable})"
 
 
 Measurement = Expectation | Probabilities | Variance

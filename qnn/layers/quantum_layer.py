@@ -380,7 +380,9 @@ class QuantumLayer(torch.nn.Module):
         self, inputs: torch.Tensor | None, shots: int | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Size, torch.device]:
         """Counts (N, 2^n) with their keys, the leading dimensions and the device of `inputs`."""
-        shots = sampling.checked_shots(shots)
+        shots = checked_shots(shots)
+        if shots is None:
+            raise ArgumentError("`shots` must be given to sample a layer that is exact; got None. Use shots=1024.")
         rows, leading, _ = self._rows(inputs)
         with torch.no_grad():
             angles = self.plan.angles(*self._sources(rows))

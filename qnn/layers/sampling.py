@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from qnn import _seeding
-from qnn._integers import whole
 from qnn.backends.base import Angles, Backend, Executable
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Probabilities
@@ -18,13 +17,6 @@ from qnn.errors import ArgumentError, CapabilityError
 
 _ORDER_STREAM = 2**33  # apart from the streams of measurement settings and of SPSA
 _MAX_COUNTS = 2**28  # entries of a dense table of counts: 2 GiB
-
-
-def checked_shots(shots: int | None) -> int:
-    """A positive number of shots."""
-    if shots is None or (whole(shots) or 0) < 1:
-        raise ArgumentError(f"`shots` must be a positive integer to sample; got {shots!r}. Use shots=1024.")
-    return shots
 
 
 def draw_counts(circuit: Circuit, backend: Backend, angles: Angles, shots: int, keys: torch.Tensor) -> torch.Tensor:
