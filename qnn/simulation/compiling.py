@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.registry import cpu_target
+
+for _context in (cpu_target.typing_context, cpu_target.target_context):
+    _context.refresh()  # what Numba would otherwise load within the first call of a layer
 
 
 def _stamp() -> tuple[str, int]:

@@ -180,24 +180,8 @@ def rotate_rows_back(v, w, x, z, g, d, cos, sin, flip, out):
 
 
 @kernel
-def turn(v, x, z, g, d, flip):
-    """ψ ← (1 - iP)ψ, √2 times a rotation by π/2."""
-    n_rows = v.shape[0] // 2
-    top = top_bit(x)
-    for h in range(1 << d):
-        j = without_bit(h, top)
-        f = v.dtype.type(g * sign(j & z))
-        p, q = v[row_of(j, d, n_rows)], v[row_of(j ^ x, d, n_rows)]
-        for b in range(v.shape[1]):
-            s = f * lane(flip, b)
-            a0, a1 = p[b], q[b]
-            p[b] = a0 - s * a1
-            q[b] = a1 + s * a0
-
-
-@kernel
 def two_turns(v, x1, z1, g1, x2, z2, g2, d, flip1, flip2):
-    """Two turns in one pass, the first one first; x1 and x2 differ."""
+    """ψ ← (1 - iP_2)(1 - iP_1)ψ, twice a product of quarter turns, in one pass; x1 and x2 differ."""
     n_rows = v.shape[0] // 2
     high = top_bit(x1)
     low = top_bit(x2 ^ x1 if x2 & high else x2)

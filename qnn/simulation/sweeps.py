@@ -23,7 +23,6 @@ from qnn.simulation.kernels import (
     rotate_rows_back,
     signs_within,
     spread,
-    turn,
     two_turns,
     walsh_vector,
 )
@@ -87,29 +86,26 @@ def fill_phases(half, line, table, cos, sin):
 
 
 @kernel
-def turns(u, c, back):
-    """One or two quarter turns, or their inverse in inverse order."""
-    d, inside = c[ACTIVE], c[INSIDE]
-    first, second = (-c[G], -c[G2]) if back else (c[G], c[G2])
+def turns(u, c, direction):
+    """One or two quarter turns times √2 each; with direction -1 their inverse, in inverse order."""
+    d, one, g, g2 = c[ACTIVE], u.dtype.type(1), direction * c[G], direction * c[G2]
     if c[LANES] == 0 and c[LANES2] == 0:
-        one = u.dtype.type(1)
         if c[KIND] == TURN:
-            turn(u, c[X], c[Z], first, d, one)
-        elif back:
-            two_turns(u, c[X2], c[Z2], second, c[X], c[Z], first, d, one, one)
+            rotate(u, c[X], c[Z], g, d, one, one, one)
+        elif direction < 0:
+            two_turns(u, c[X2], c[Z2], g2, c[X], c[Z], g, d, one, one)
         else:
-            two_turns(u, c[X], c[Z], first, c[X2], c[Z2], second, d, one, one)
+            two_turns(u, c[X], c[Z], g, c[X2], c[Z2], g2, d, one, one)
         return
     flip, flip2 = np.empty(u.shape[1], u.dtype), np.empty(u.shape[1], u.dtype)
-    signs_within(c[LANES], inside, flip)
+    signs_within(c[LANES], c[INSIDE], flip)
+    signs_within(c[LANES2], c[INSIDE], flip2)
     if c[KIND] == TURN:
-        turn(u, c[X], c[Z], first, d, flip)
-        return
-    signs_within(c[LANES2], inside, flip2)
-    if back:
-        two_turns(u, c[X2], c[Z2], second, c[X], c[Z], first, d, flip2, flip)
+        rotate(u, c[X], c[Z], g, d, one, one, flip)
+    elif direction < 0:
+        two_turns(u, c[X2], c[Z2], g2, c[X], c[Z], g, d, flip2, flip)
     else:
-        two_turns(u, c[X], c[Z], first, c[X2], c[Z2], second, d, flip, flip2)
+        two_turns(u, c[X], c[Z], g, c[X2], c[Z2], g2, d, flip, flip2)
 
 
 @inlined
@@ -170,7 +166,7 @@ def evolve(v, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_r):
                 both = in_lanes(c, cos_r[k], sin_r[k], shape[1])
                 rotate(u, c[X], c[Z], c[G], c[ACTIVE], both[0], both[1], u.dtype.type(1))
         elif kind in (TURN, TWO_TURNS):
-            turns(u, c, False)
+            turns(u, c, np.int64(1))
         elif kind == PHASES:
             tables = np.empty((2, 1 << c[ACTIVE], shape[1] if inside else 1), v.dtype)
             fill_phases(half, c, table, tables[0], tables[1])
@@ -202,8 +198,8 @@ def sweep_back(v, w, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_
             else:
                 rows_back_in_lanes(u, t, c, cos_r[k], sin_r[k], by_rows[k])
         elif kind in (TURN, TWO_TURNS):
-            turns(u, c, True)
-            turns(t, c, True)
+            turns(u, c, np.int64(-1))
+            turns(t, c, np.int64(-1))
         elif kind == PHASES:
             tables = np.empty((2, 1 << c[ACTIVE], shape[1] if inside else 1), v.dtype)
             fill_phases(half, c, table, tables[0], tables[1])
