@@ -231,8 +231,10 @@ def test_a_turn_that_takes_too_long_is_given_up():
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 def test_memory_grows_with_what_is_computed():
-    small, large = (isolated.memory(Point(12, 2, batch), 1) for batch in (1, 512))
-    assert 0 <= small["above_idle_bytes"] < large["above_idle_bytes"] < 300e6
+    """Linux counts resident pages per thread and adds them up every 64: one row may seem to free some."""
+    uncounted = 2 * 64 * 4096
+    small, large = (isolated.memory(Point(12, 2, batch), 1)["above_idle_bytes"] for batch in (1, 512))
+    assert -uncounted <= small < large - uncounted and large < 300e6
 
 
 @pytest.mark.slow
