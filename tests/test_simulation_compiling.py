@@ -1,5 +1,6 @@
 """Compiled code on disk is that of the sources: Numba alone does not see a change in a function that is called."""
 
+import gc
 import shutil
 import subprocess
 import sys
@@ -8,13 +9,14 @@ from pathlib import Path
 import pytest
 
 import qnn.simulation
+from qnn.simulation import compiling
 
 CALL = """
 import numpy as np
-from simulation import kernels
-cos, sin = np.empty(1), np.empty(1)
-kernels.cos_and_sin(np.array([0.5]), 1.0, cos, sin)
-print(cos[0], sum(kernels.cos_and_sin.stats.cache_hits.values()))
+from simulation import measuring
+values = np.empty((1, 2))
+measuring.measure_outcomes(np.ones((4, 1)), np.arange(2), values)
+print(values[0, 0], sum(measuring.measure_outcomes.stats.cache_hits.values()))
 """
 
 
@@ -22,8 +24,7 @@ print(cos[0], sum(kernels.cos_and_sin.stats.cache_hits.values()))
 def test_a_change_of_any_source_of_the_room_compiles_anew(tmp_path: Path) -> None:
     folder = tmp_path / "simulation"
     shutil.copytree(Path(qnn.simulation.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("kernels.py", "compiling.py"):
-        path = folder / name
+    for path in folder.glob("*.py"):
         path.write_text(path.read_text().replace("qnn.simulation", "simulation"))
 
     def hits() -> str:
@@ -31,5 +32,23 @@ def test_a_change_of_any_source_of_the_room_compiles_anew(tmp_path: Path) -> Non
         return found.stdout.split()[1]
 
     assert (hits(), hits()) == ("0", "1")
-    (folder / "gf2.py").write_text("# changed")
+    with (folder / "kernels.py").open("a") as within:
+        within.write("# changed")
     assert hits() == "0"
+
+
+def test_the_cyclic_collector_is_back_after_a_kernel_was_compiled() -> None:
+    made = compiling.entry(_doubled)
+    assert gc.isenabled()
+    assert made(2) == 4
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        assert made(2.0) == 4
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def _doubled(x):
+    return 2 * x

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from qnn.simulation.compiling import kernel
+from qnn.simulation.compiling import entry, inlined, kernel
 from qnn.simulation.kernels import clear, sign, signs_within, top_bit, walsh, without_bit
 
 
-@kernel
+@inlined
 def measure_words(v, words, values):
     """values[b, w] = <P_w>."""
     clear(values)
@@ -30,7 +30,7 @@ def measure_words(v, words, values):
                 values[b, w] += flip[first + b] * total[first + b]
 
 
-@kernel
+@inlined
 def add_overlaps(u, x, z, g, total):
     """total[b] += ψ_J (Pψ)_J over all rows, the signs within the lanes left out."""
     if x == 0:
@@ -47,7 +47,7 @@ def add_overlaps(u, x, z, g, total):
             total[b] += f * p[b] * q[b]
 
 
-@kernel
+@inlined
 def words_cotangent(v, words, cotangent, out):
     """λ = Σ_w cotangent[:, w]·P_w ψ."""
     clear(out)
@@ -63,7 +63,7 @@ def words_cotangent(v, words, cotangent, out):
         add_word(v.reshape(shape), x, z, g, factor, out.reshape(shape))
 
 
-@kernel
+@inlined
 def add_word(u, x, z, g, factor, out):
     """λ ← λ + factor[b]·Pψ."""
     if x == 0:
@@ -96,7 +96,7 @@ def transform(table, lane_bits):
                 q[b] = a0 - q[b]
 
 
-@kernel
+@entry
 def measure_diagonal(v, masks, words, lane_bits, values):
     """values[b, w] = <P_w> for words that are all diagonal: one transform of the probabilities."""
     n = v.shape[0] // 2
@@ -112,7 +112,7 @@ def measure_diagonal(v, masks, words, lane_bits, values):
             values[b, w] = f * p[b]
 
 
-@kernel
+@entry
 def diagonal_cotangent(v, masks, words, lane_bits, cotangent, out):
     """λ = Σ_w cotangent[:, w]·P_w ψ for words that are all diagonal."""
     n = v.shape[0] // 2
@@ -129,7 +129,7 @@ def diagonal_cotangent(v, masks, words, lane_bits, cotangent, out):
             lm[b] = p[b] * m[b]
 
 
-@kernel
+@entry
 def measure_outcomes(v, outcome, values):
     """values[b, w] = probability of outcome w."""
     n = v.shape[0] // 2
@@ -143,7 +143,7 @@ def measure_outcomes(v, outcome, values):
             values[b, w] = out[w, b]
 
 
-@kernel
+@entry
 def outcomes_cotangent(v, outcome, cotangent, out):
     """λ = cotangent[:, outcome]·ψ, amplitude by amplitude."""
     n = v.shape[0] // 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qnn.simulation.compiling import inlined, kernel
+from qnn.simulation.compiling import entry, inlined, kernel
 from qnn.simulation.kernels import (
     clear,
     cos_and_sin,
@@ -236,7 +236,7 @@ def rows_back_in_lanes(u, t, c, cos, sin, by_rows):
             by_rows[b] += flip[first + b] * out[first + b]
 
 
-@kernel
+@entry
 def forward(
     v, spare, code, table, labels, words, column_s, factor_s, column_r, factor_r, shared, rows, values
 ):  # fmt: skip
@@ -249,7 +249,7 @@ def forward(
         measure_words(v, words, values)
 
 
-@kernel
+@entry
 def backward(
     v, lam, spare, code, table, labels, words, column_s, factor_s, column_r, factor_r, shared, rows,
     cotangent, last, by_shared, grad_rows,
