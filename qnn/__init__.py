@@ -30,9 +30,21 @@ _HOME = {
     "export_onnx": "qnn.layers",
     "fit": "qnn.training",
     "load_task": "qnn.tasks",
+    "run": "qnn.running",
 }
 
-_ROOMS = ("backends", "baselines", "circuits", "comparison", "errors", "layers", "models", "tasks", "training")
+_ROOMS = (
+    "backends",
+    "baselines",
+    "circuits",
+    "comparison",
+    "errors",
+    "layers",
+    "models",
+    "running",
+    "tasks",
+    "training",
+)
 
 __all__ = ["__version__", *sorted(_HOME)]
 

@@ -3,15 +3,13 @@
 import json
 import math
 import re
-from itertools import pairwise
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 
 from qnn.circuits.qasm import read_qasm
 from qnn.cli import main
-from qnn.cli.histogram import counts_figure, counts_table
+from qnn.cli.circuit import _typed
 
 ASYMMETRIC = 'OPENQASM 3.0; include "stdgates.inc"; input float t; qubit[3] q; x q[0]; ry(t) q[2];'
 ARRAY = 'OPENQASM 3.0; include "stdgates.inc"; input array[float[64], 2, 2] w; qubit q; rx(w[0][1]) q; rz(w[1][0]) q;'
@@ -90,6 +88,59 @@ def test_unkeyed_backend_says_so(file, capsys):
     assert "seed" not in captured.out
 
 
+def test_exact_probabilities(file, capsys):
+    assert main(["circuit", "run", file, "--set", "t=pi/3", "--exact"]) == 0
+    assert capsys.readouterr().out == (
+        "one.qasm on statevector: exact\n"
+        "Outcomes of q[0], q[1], q[2] (leftmost bit first)\n\n"
+        "outcome  probability\n"
+        f"100         0.750000  {'█' * 40}\n"
+        f"101         0.250000  {'█' * 13}▍\n"
+    )
+    facts = run_json(capsys, file, "--set", "t=pi/3", "--exact")
+    assert facts["probabilities"] == {"100": 0.75, "101": 0.25}
+    assert (facts["shots"], facts["seed"]) == (None, None)
+
+
+def test_expectation_values(file, capsys):
+    words = [file, "--set", "t=pi/3", "--observable", "Z0 Z2", "--observable", "IIX"]
+    assert main(["circuit", "run", *words, "--exact"]) == 0
+    assert capsys.readouterr().out == "one.qasm on statevector: exact\n\n<Z0 Z2>  -0.500000\n<X2>      0.866025\n"
+    assert main(["circuit", "run", *words, "--shots", "100", "--seed", "1"]) == 0
+    assert re.search(r"100 shots, seed 1\n\n<Z0 Z2>  -0.\d{6} ± 0.\d{6}\n<X2>  ", capsys.readouterr().out)
+    facts = run_json(capsys, *words, "--shots", "10000", "--seed", "1")
+    assert facts["observables"] == ["<Z0 Z2>", "<X2>"]
+    for value, error, true in zip(facts["expectation"], facts["standard_error"], [-0.5, 0.75**0.5], strict=True):
+        assert abs(value - true) < 5 * math.sqrt((1 - true**2) / 10000)
+        assert error == pytest.approx(math.sqrt((1 - value**2) / 10000))
+
+
+def test_options_of_the_backend_have_types(file, capsys):
+    """Aer's shots differ from ours; the number of threads must be an integer for it."""
+    words = (file, "--set", "t=1", "--backend", "aer", "--seed", "2")
+    options = ("-o", "sampler=aer", "-o", "max_parallel_threads=1", "-o", "method=density_matrix", "-o", "noise=none")
+    facts = run_json(capsys, *words, *options)
+    assert facts["options"] == {
+        "sampler": "aer",
+        "max_parallel_threads": 1,
+        "method": "density_matrix",
+        "noise": None,
+    }
+    assert sum(facts["counts"].values()) == 1024
+    assert facts["counts"] != run_json(capsys, *words)["counts"]
+    with pytest.raises(SystemExit):
+        main(["circuit", "run", file, "--shots", "many"])
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("True", True), ("false", False), ("3", 3), ("0.5", 0.5), ("1e-3", 1e-3), ("aer", "aer")]
+)
+def test_types_of_options(written, value):
+    typed = _typed(written)
+    assert typed == value
+    assert type(typed) is type(value)
+
+
 def test_histogram_file(file, tmp_path, capsys):
     out = tmp_path / "deep" / "histogram.png"
     before = plt.get_fignums()
@@ -161,7 +212,31 @@ def test_arrays(tmp_path, capsys):
         (["draw", "FILE", "--out", "/proc/nowhere/x.png"], r"`path` must be writable"),
         (["draw", "missing.qasm"], r'there is no "missing.qasm"'),
         (["draw", "BROKEN"], r"broken.qasm: line 1, column 10: no gate named \"h\""),
-        (["run", "WIDE"], r"must have at most 24 qubits to be run here; .* has 25"),
+        (["run", "WIDE"], r"must measure few enough qubits .*, 24 at most; wide.qasm measures 25 in 1 row"),
+        (["run", "FILE", "--set", "t=1", "--exact", "--shots", "5"], r"`--shots` has no meaning with --exact; got 5"),
+        (["run", "FILE", "--set", "t=1", "-o", "method"], r'`-o` must be KEY=VALUE; got "method"'),
+        (["run", "FILE", "--set", "t=1", "-o", "shots=5"], r"`-o shots` is an option of the command. Write --shots"),
+        (
+            ["run", "FILE", "--set", "t=1", "--backend", "aer", "-o", "method=a", "-o", "method=b"],
+            r'one value; got two for "method"',
+        ),
+        (
+            ["run", "FILE", "--set", "t=1", "--backend", "aer", "-o", "resilience=1"],
+            r'Backend "aer" has no option `resilience`. It has: method',
+        ),
+        (
+            ["run", "FILE", "--set", "t=1", "--backend", "aer", "-o", "max_parallel_threads=some"],
+            r"`max_parallel_threads` must be a positive integer; got 'some'",
+        ),
+        (
+            ["run", "FILE", "--set", "t=1", "--observable", "ZZ"],
+            r"a letter for each of the circuit's 3 wires; got \"ZZ\"",
+        ),
+        (["run", "FILE", "--set", "t=1", "--observable", "Z7"], r"must act on wires 0 to 2; got <Z7> on wire 7"),
+        (
+            ["run", "FILE", "--set", "t=1", "--observable", "Z0", "--out", "x.png"],
+            r"`--out` draws outcomes, which `--observable` does not measure",
+        ),
         (["run", "WIDE", "--set", "t=1"], r"`--set t` has nothing to set: .* has no free parameters"),
     ],
 )
@@ -175,35 +250,3 @@ def test_errors(words, message, file, tmp_path, capsys):
     assert re.search(message, captured.err)
     assert captured.out == ""
     assert captured.err.startswith("qnn: ")
-
-
-def test_many_outcomes_are_summed_up():
-    counts = {f"{i:06b}": 100 + i for i in range(64)}
-    table = counts_table(counts).split("\n")
-    assert len(table) == 1 + 32 + 1
-    assert table[1].startswith("100000     132")
-    rest = sum(100 + i for i in range(32))
-    assert table[-1] == f"… and 32 more outcome(s) with {rest} shot(s), {rest / sum(counts.values()):.1%}"
-
-
-def test_bars_are_proportional():
-    lines = counts_table({"0": 30, "1": 10, "2": 1}).split("\n")[1:]
-    lengths = [len(line.split("  ")[-1]) for line in lines]
-    assert lengths == [40, 14, 2]  # 13⅓ and 1⅓ of 40 characters, to an eighth
-
-
-@pytest.mark.parametrize("n_bits", [1, 3, 8])
-def test_histogram_labels_are_whole_and_apart(n_bits):
-    generator = np.random.default_rng(0)
-    counts = {f"{i:0{n_bits}b}": int(generator.integers(1, 900)) for i in range(2**n_bits)}
-    figure = counts_figure(counts, title="a_rather_long_name_of_a_file.qasm on aer with the noise of fake_manila")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure).draw()
-    renderer = figure.canvas.get_renderer()
-    axes = figure.axes[0]
-    boxes = [t.get_window_extent(renderer) for t in axes.get_xticklabels()]
-    assert all(a.x1 <= b.x0 for a, b in pairwise(boxes))
-    for text in [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.texts]:
-        box = text.get_window_extent(renderer)
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text

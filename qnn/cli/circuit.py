@@ -6,6 +6,7 @@ import argparse
 import json
 import secrets
 import sys
+import warnings
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from qnn.circuits.qasm import QasmProgram
+    from qnn.running import Result
 
 _PICTURES = (".png", ".pdf", ".svg")
-_MAX_WIRES = 24  # a histogram has 2^n outcomes
+_SHOTS = 1024
+_WORDS = {"true": True, "false": False, "none": None}
+_OWN_OPTIONS = ("backend", "shots", "seed")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -39,10 +43,28 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     export.add_argument("--measure", action="store_true", help="measure every qubit at the end")
     export.add_argument("--out", type=Path, metavar="FILE", help="write a file instead of to the terminal")
     run_ = _action(actions, "run", _run, "run the circuit and show how often each outcome was seen")
-    run_.add_argument("--backend", default="statevector", help="statevector, aer, pennylane:<device>, …")
-    run_.add_argument("--shots", type=int, default=1024, metavar="N", help="number of runs (default: 1024)")
+    run_.add_argument(
+        "--backend", default="statevector", help="statevector, aer, pennylane:<device>, ibm:<device>, braket:<device>"
+    )
+    run_.add_argument("--shots", type=int, metavar="N", help=f"number of runs (default: {_SHOTS})")
+    run_.add_argument("--exact", action="store_true", help="exact probabilities or expectation values, no shots")
+    run_.add_argument(
+        "--observable",
+        action="append",
+        default=[],
+        metavar="PAULIS",
+        help='expectation value instead of outcomes, such as "Z0 Z1" or ZZI; may be repeated',
+    )
     run_.add_argument("--seed", type=int, metavar="N", help="repeats a run exactly (default: drawn, and shown)")
     run_.add_argument("--noise", metavar="NAME", help="noise of a device, such as fake_manila (backend aer)")
+    run_.add_argument(
+        "-o",
+        dest="option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the backend, such as method=density_matrix; may be repeated",
+    )
     run_.add_argument("--json", action="store_true", help="print JSON")
     run_.add_argument("--out", type=Path, metavar="PICTURE", help="write a histogram as .png, .pdf or .svg")
 
@@ -109,60 +131,100 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from qnn.cli.histogram import counts_figure, counts_table
+    from qnn.errors import NoEffectWarning
+    from qnn.running import run as run_circuit
 
     _check_picture(arguments.out)
-    if arguments.shots < 1:
-        raise ArgumentError(f"`--shots` must be at least 1; got {arguments.shots}. Use for example --shots 1024.")
+    shots = _shots(arguments)
+    options = _options(arguments)
     program, values = _read(arguments)
     _require_values(program, values, "the circuit cannot run with free parameters")
-    if program.n_qubits > _MAX_WIRES:
-        raise ArgumentError(
-            f"`FILE` must have at most {_MAX_WIRES} qubits to be run here; {arguments.file} has {program.n_qubits}. "
-            "Use a smaller circuit."
-        )
-    wires = program.measured_wires or tuple(range(program.n_qubits))
+    observables = arguments.observable or None
+    if observables and arguments.out is not None:
+        raise ArgumentError("`--out` draws outcomes, which `--observable` does not measure. Leave out one of them.")
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
-    if not 0 <= seed < 2**63:
-        raise ArgumentError(f"`--seed` must be from 0 to 2^63 - 1; got {seed}. Use --seed 0.")
-    counts, is_keyed = _count(program, values, wires, arguments, seed)
-    if not is_keyed:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoEffectWarning)  # said below
+        result = run_circuit(
+            program, arguments.backend, shots, observables=observables, parameters=values, seed=seed, **options
+        )
+    if shots is not None and result.seed is None:
         print(f'qnn: backend "{arguments.backend}" does not honour seeds: another run differs.', file=sys.stderr)
-    noise = f" with the noise of {arguments.noise}" if arguments.noise else ""
-    title = f"{arguments.file.name} on {arguments.backend}{noise}"
-    qubits = [program.qubit_names[w] for w in wires]
     if arguments.json:
         facts = {"file": str(arguments.file), "backend": arguments.backend, "noise": arguments.noise}
-        facts |= {"shots": arguments.shots, "seed": seed if is_keyed else None, "parameters": values}
-        print(json.dumps({**facts, "wires": list(wires), "qubits": qubits, "counts": counts}, indent=2))
+        facts |= {"options": options, "shots": shots, "seed": result.seed, "parameters": values}
+        print(json.dumps(facts | _findings(result), indent=2))
     else:
-        seeded = f", seed {seed}" if is_keyed else ""
-        print(f"{title}: {arguments.shots} shots{seeded}\nOutcomes of {', '.join(qubits)} (leftmost bit first)\n")
-        print(counts_table(counts))
+        _print_table(result, arguments)
     if arguments.out is not None:
-        _save(counts_figure(counts, title=title), arguments.out)
+        _save(result.histogram(title=_title(arguments)), arguments.out)
         print(f"Histogram: {arguments.out}", file=sys.stderr if arguments.json else sys.stdout)
 
 
-def _count(
-    program: QasmProgram, values: dict[str, Any], wires: tuple[int, ...], arguments: argparse.Namespace, seed: int
-) -> tuple[dict[str, int], bool]:
-    """How often each outcome that occurred was seen, and whether the backend honours the seed."""
-    import torch
+def _shots(arguments: argparse.Namespace) -> int | None:
+    shots: int | None = arguments.shots
+    if arguments.exact:
+        if shots is not None:
+            raise ArgumentError(f"`--shots` has no meaning with --exact; got {shots}. Leave out one of them.")
+        return None
+    if shots is not None and shots < 1:
+        raise ArgumentError(f"`--shots` must be at least 1; got {shots}. Use for example --shots 1024.")
+    return _SHOTS if shots is None else shots
 
-    from qnn._seeding import row_keys
-    from qnn.backends import registry
-    from qnn.backends.base import Angles
-    from qnn.circuits.observables import Probabilities
 
-    backend = registry.resolve(arguments.backend, **({"noise": arguments.noise} if arguments.noise else {}))
-    circuit, _ = program.circuit(values, (Probabilities(wires),))
-    angles = Angles(torch.zeros(0, dtype=torch.float64), torch.zeros(1, 0, dtype=torch.float64))
-    estimate = backend.compile(circuit).run(angles, shots=arguments.shots, keys=row_keys(seed, 1, 0))
-    assert estimate.counts is not None, "a run with shots has counts"
-    row = estimate.counts[0][0]
-    seen = {f"{int(i):0{len(wires)}b}": int(row[i]) for i in torch.nonzero(row).reshape(-1)}
-    return seen, backend.capabilities.keyed
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Options of the backend: those of `-o`, as what they look like, and the noise."""
+    options: dict[str, Any] = {"noise": arguments.noise} if arguments.noise else {}
+    for setting in arguments.option:
+        name, equals, written = setting.partition("=")
+        if not (name.isidentifier() and equals and written):
+            raise ArgumentError(f'`-o` must be KEY=VALUE; got "{setting}". Write for example -o optimization_level=1.')
+        if name in _OWN_OPTIONS:
+            raise ArgumentError(f"`-o {name}` is an option of the command. Write --{name} instead.")
+        if name in options:
+            raise ArgumentError(f'`-o` must give each option one value; got two for "{name}". Leave one out.')
+        options[name] = _typed(written)
+    return options
+
+
+def _typed(written: str) -> Any:
+    """The boolean, None or number that a text is, or else the text."""
+    if written.lower() in _WORDS:
+        return _WORDS[written.lower()]
+    for number in (int, float):
+        try:
+            return number(written)
+        except ValueError:
+            pass
+    return written
+
+
+def _title(arguments: argparse.Namespace) -> str:
+    noise = f" with the noise of {arguments.noise}" if arguments.noise else ""
+    options = "".join(f", {setting}" for setting in arguments.option)
+    return f"{arguments.file.name} on {arguments.backend}{noise}{options}"
+
+
+def _findings(result: Result) -> dict[str, Any]:
+    """What was measured, as plain data."""
+    if result.observables:
+        found = {"observables": list(result.observables), "expectation": result.expectation.tolist()}
+        return found | ({"standard_error": result.standard_error.tolist()} if result.shots else {})
+    outcomes = {"counts": result.counts} if result.shots else {"probabilities": result.probabilities}
+    return {"wires": list(result.wires), "qubits": list(result.labels)} | outcomes
+
+
+def _print_table(result: Result, arguments: argparse.Namespace) -> None:
+    how = "exact" if result.shots is None else f"{result.shots} shots"
+    seeded = f", seed {result.seed}" if result.seed is not None else ""
+    print(f"{_title(arguments)}: {how}{seeded}")
+    if not result.observables:
+        print(f"Outcomes of {', '.join(result.labels)} (leftmost bit first)\n\n{result}")
+        return
+    width = max(map(len, result.observables))
+    print("")
+    for name, value, error in zip(result.observables, result.expectation, result.standard_error, strict=True):
+        print(f"{name:<{width}}  {value:>9.6f}" + (f" ± {error:.6f}" if result.shots else ""))
 
 
 def _read(arguments: argparse.Namespace) -> tuple[QasmProgram, dict[str, Any]]:
