@@ -51,6 +51,38 @@ class BackendError(QnnError, RuntimeError):
     """A backend refused or failed to run a circuit."""
 
 
+class AuthenticationError(BackendError):
+    """A provider does not know the credentials, or they do not allow this."""
+
+
+class QuotaError(BackendError):
+    """A plan or a budget at the provider is used up."""
+
+
+class RateLimitError(BackendError):
+    """A provider takes no more requests or pending jobs for now: trying later helps."""
+
+
+class BackendUnavailableError(BackendError):
+    """A provider or a device is out of reach for now: trying later helps."""
+
+
+class CircuitRefusedError(BackendError):
+    """A device does not accept a circuit as it is."""
+
+
+class JobFailedError(BackendError):
+    """A job was accepted and ended without a result."""
+
+
+class JobTimeoutError(BackendError):
+    """A job did not end in time."""
+
+
+class JobNotFoundError(BackendError):
+    """A provider does not know a job of that id."""
+
+
 class CapabilityError(QnnError, ValueError):
     """A request that the chosen backend can never fulfil, such as adjoint gradients with shots."""
 

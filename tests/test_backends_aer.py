@@ -10,7 +10,7 @@ from qiskit.transpiler import CouplingMap
 from qiskit_aer import AerSimulator
 from random_circuits import every_gate, random_angles, random_circuit
 
-from qnn.backends import Aer
+from qnn.backends import Aer, resolve
 from qnn.circuits.circuit import Circuit, Operation
 from qnn.circuits.observables import Expectation, Probabilities, pauli, z_on_every_wire
 from qnn.errors import ArgumentError, BackendError, CapabilityError, UnknownNameError
@@ -202,3 +202,16 @@ def test_a_failure_of_aer_is_a_backend_error():
     wide = Circuit(40, (Operation("Hadamard", (0,)), *chain), (Expectation(pauli(((39, "Z"),))),))
     with pytest.raises(BackendError, match="Qiskit Aer"):
         Aer(method="statevector").compile(wide).run(no_angles(1))
+
+
+def test_processors():
+    """There is no GPU here: asked for by name it is refused, and the CPU is what is used."""
+    if "GPU" in AerSimulator().available_devices():
+        pytest.skip("this Aer has a GPU")
+    executable = resolve("aer", device="CPU").compile(SAMPLED)
+    assert executable.describe()["processor"] == Aer().compile(SAMPLED).describe()["processor"] == "CPU"
+    with pytest.raises(CapabilityError, match='`device` must be "CPU", because this Aer has none; got "GPU"'):
+        resolve("aer", device="GPU")
+    with pytest.raises(ArgumentError, match='`device` must be "CPU" or "GPU"; got "TPU"'):
+        Aer(device="TPU")
+    assert Aer(device="CPU").specification() == {"name": "aer", "device": "CPU"}

@@ -39,3 +39,13 @@ def test_the_readme_example_runs_as_printed(tmp_path):
 def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize("document", sorted(ROOT.glob("docs/providers/*.md")), ids=lambda path: path.name)
+def test_the_examples_of_providers_run(document):
+    """Block after block in one program; what needs an account is compiled only."""
+    known: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL):
+        program = compile(code, document.name, "exec")
+        if not code.startswith("# needs an account"):
+            exec(program, known)

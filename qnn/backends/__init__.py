@@ -13,13 +13,17 @@ from qnn.backends.registry import from_specification, list_backends, resolve
 
 if TYPE_CHECKING:
     from qnn.backends.aer import Aer
+    from qnn.backends.braket import Braket
+    from qnn.backends.ibm import IBM
     from qnn.backends.pennylane import PennyLane
     from qnn.backends.statevector import Statevector
 
 __all__ = [
+    "IBM",
     "Aer",
     "Angles",
     "Backend",
+    "Braket",
     "Capabilities",
     "Estimate",
     "Executable",
@@ -30,7 +34,7 @@ __all__ = [
     "resolve",
 ]
 
-_LAZY = {"Aer": "aer", "PennyLane": "pennylane", "Statevector": "statevector"}
+_LAZY = {"Aer": "aer", "Braket": "braket", "IBM": "ibm", "PennyLane": "pennylane", "Statevector": "statevector"}
 
 
 def __getattr__(name: str) -> Any:

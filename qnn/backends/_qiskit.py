@@ -123,6 +123,7 @@ def place(
     basis_gates: Sequence[str],
     optimization_level: int,
     seed: int,
+    compact: bool = True,
 ) -> Placement:
     """Transpile `circuit` to a device or to basis gates, and keep only the qubits that it uses.
 
@@ -133,6 +134,7 @@ def place(
         basis_gates: gates to use where there is no target.
         optimization_level: Qiskit's, 0 to 3.
         seed: seed of the transpiler's heuristics.
+        compact: whether qubits are numbered anew from 0; a real device wants its own numbers.
 
     Raises:
         BackendError: the transpiler cannot express the circuit in these gates.
@@ -148,9 +150,16 @@ def place(
         ) from error
     layout = transpiled.layout
     final = list(range(circuit.n_wires)) if layout is None else layout.final_index_layout()
-    body, physical = _compact(transpiled, {final[wire] for wire in measured})
+    body, physical = transpiled, tuple(range(transpiled.num_qubits))
+    if compact:
+        body, physical = _compact(transpiled, {final[wire] for wire in measured})
     place_of = {qubit: i for i, qubit in enumerate(physical)}
     return Placement(body, columns, {wire: place_of[final[wire]] for wire in measured}, physical)
+
+
+def unmeasured(placement: Placement) -> BoundCircuit:
+    """The placed circuit without a basis change, for primitives that measure by themselves."""
+    return _with_plain_parameters(placement.body, placement.columns, tuple(placement.qubits.values()))
 
 
 def in_setting(
@@ -163,6 +172,21 @@ def in_setting(
     if any(letter != "Z" for _, letter in setting.basis):
         circuit = transpile(circuit, basis_gates=list(basis_gates), optimization_level=min(optimization_level, 1))
     return _with_plain_parameters(circuit, placement.columns, tuple(placement.qubits[wire] for wire in setting.wires))
+
+
+def repeatable(bound: BoundCircuit) -> BoundCircuit:
+    """The same circuit with a parameter at least: primitives take as many rows as there are parameter sets.
+
+    One without gets an RZ on a qubit in |0>, which does nothing, and which devices execute as a change of frame.
+    """
+    if bound.parameters:
+        return bound
+    row, before = Parameter("row"), QuantumCircuit(bound.circuit.num_qubits)
+    before.rz(row, bound.qubits[0] if bound.qubits else 0)
+    n_columns = bound.matrix.shape[1]
+    return BoundCircuit(
+        before.compose(bound.circuit), bound.qubits, (row,), np.zeros((1, n_columns)), np.zeros(1), bound.bindable
+    )
 
 
 def gate_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ Method = Literal["automatic", "statevector", "density_matrix", "matrix_product_s
 Sampler = Literal["exact", "aer"]
 _METHODS = ("automatic", "statevector", "density_matrix", "matrix_product_state")
 _SAMPLERS = ("exact", "aer")
+_CPU_METHODS = ("matrix_product_state",)
+_BATCHED_ON_GPU = 16  # qubits up to which many rows share the GPU; beyond, one fills it
 _MAX_DENSITY_WIRES = 13  # 4^13 complex numbers of 16 bytes: 1 GiB
 
 
@@ -52,6 +54,8 @@ class Aer(CompilingBackend):
             every gate as written carries its noise; 1 without noise.
         max_parallel_threads: threads of Aer. None: as many as torch uses (`torch.get_num_threads`), so that
             OMP_NUM_THREADS=1 in a worker process holds here too.
+        device: "CPU" or "GPU". None: the GPU where Aer has one and the method can use it (never tried by us). There,
+            circuits of up to 16 qubits run many rows at a time.
 
     Raises:
         UnknownNameError: no such method, sampler or fake device.
@@ -69,6 +73,7 @@ class Aer(CompilingBackend):
         seed_transpiler: int = 0,
         optimization_level: int | None = None,
         max_parallel_threads: int | None = None,
+        device: Literal["CPU", "GPU"] | None = None,
     ) -> None:
         super().__init__()
         self.method = "automatic" if method is None else method
@@ -77,6 +82,7 @@ class Aer(CompilingBackend):
         self.seed_transpiler = seed_transpiler
         self.optimization_level = optimization_level
         self.max_parallel_threads = max_parallel_threads
+        self.device = device
         self._check_options()
         self._source = _noise_source(noise)
         trajectories = self.method in ("statevector", "matrix_product_state") and noise is not None
@@ -100,6 +106,14 @@ class Aer(CompilingBackend):
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ArgumentError(
                 f"`max_parallel_threads` must be a positive integer; got {threads!r}. Use None for torch's number."
+            )
+        if self.device not in (None, "CPU", "GPU"):
+            raise ArgumentError(f'`device` must be "CPU" or "GPU"; got {self.device!r}. Use None for what there is.')
+        if self.device == "GPU" and (not _has_gpu() or self.method in _CPU_METHODS):
+            why = "this Aer has none" if not _has_gpu() else f'method="{self.method}" has no GPU code'
+            raise CapabilityError(
+                f'`device` must be "CPU", because {why}; got "GPU". Leave `device` out, or install qiskit-aer-gpu '
+                "instead of qiskit-aer."
             )
 
     @property
@@ -135,6 +149,7 @@ class Aer(CompilingBackend):
             "seed_transpiler": self.seed_transpiler or None,
             "optimization_level": self.optimization_level,
             "max_parallel_threads": self.max_parallel_threads,
+            "device": self.device,
         }
         return {"name": self.name} | {key: value for key, value in options.items() if value is not None}
 
@@ -165,9 +180,16 @@ class Aer(CompilingBackend):
         model = None if source is None else source.on(placement.physical, [b.circuit for b in bound])
         method = self._method_for(model, len(placement.physical))
         _check_gates([name for b in bound for name, _ in gates_of(b.circuit)], method)
-        simulator = AerSimulator(method=method, noise_model=model, runtime_parameter_bind_enable=True)
+        hardware = self._hardware(method, len(placement.physical))
+        simulator = AerSimulator(method=method, noise_model=model, runtime_parameter_bind_enable=True, **hardware)
         measured = [_measured_setting(b, model) for b in bound]
-        return AerExecutable(circuit, self, simulator, measured, self._facts(placement, bound, method))
+        return AerExecutable(
+            circuit,
+            self,
+            simulator,
+            measured,
+            self._facts(placement, bound, method) | {"processor": hardware["device"]},
+        )
 
     def _check_width(self, n_wires: int, available: int | None) -> None:
         if available is not None and n_wires > available:
@@ -191,6 +213,12 @@ class Aer(CompilingBackend):
             )
         return method
 
+    def _hardware(self, method: str, n_qubits: int) -> dict[str, Any]:
+        """Aer's options for the processor, by method and number of qubits."""
+        if self.device == "CPU" or method in _CPU_METHODS or not _has_gpu():
+            return {"device": "CPU"}
+        return {"device": "GPU", "batched_shots_gpu": n_qubits <= _BATCHED_ON_GPU}
+
     def _facts(self, placement: Placement, bound: Sequence[BoundCircuit], method: str) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "depth": max(b.circuit.depth() for b in bound),
@@ -203,7 +231,7 @@ class Aer(CompilingBackend):
         return facts
 
 
-class _DeviceNoise(NoiseSource):
+class DeviceNoise(NoiseSource):
     """The noise of a device, computed from the properties in its target for the qubits in use only."""
 
     optimization_level = 2
@@ -216,7 +244,7 @@ class _DeviceNoise(NoiseSource):
 
     def on(self, qubits: Sequence[int], circuits: Sequence[Any]) -> NoiseModel:
         """As `NoiseModel.from_backend` would make it, without the other qubits."""
-        target = _restricted(self.target, qubits)
+        target = restricted(self.target, qubits)
         model = NoiseModel(basis_gates=list(self.basis_gates))
         for where, error in basic_device_readout_errors(target=target):
             model.add_readout_error(error, where, warnings=False)
@@ -229,11 +257,11 @@ def _noise_source(noise: object) -> NoiseSource | None:
     if noise is None:
         return None
     if isinstance(noise, str):
-        return _DeviceNoise(fake_device(noise))
+        return DeviceNoise(fake_device(noise))
     if isinstance(noise, NoiseModel):
         return ModelNoise(noise)
     if isinstance(noise, BackendV2) and not isinstance(noise, AerSimulator):
-        return _DeviceNoise(noise)
+        return DeviceNoise(noise)
     raise ArgumentError(
         "`noise` must be the name of a fake device, a Qiskit device, or a qiskit_aer NoiseModel; "
         f'got {type(noise).__name__}. Try noise="fake_manila".'
@@ -259,7 +287,7 @@ def fake_device(name: str) -> BackendV2:
     return classes[name]()
 
 
-def _restricted(target: Target | None, qubits: Sequence[int]) -> Target:
+def restricted(target: Target | None, qubits: Sequence[int]) -> Target:
     """The target of some qubits only, renumbered: qubit `qubits[i]` becomes i."""
     assert target is not None
     number = {qubit: i for i, qubit in enumerate(qubits)}
@@ -309,6 +337,11 @@ def _check_gates(names: Sequence[str], method: str) -> None:
             f'Aer cannot apply {", ".join(foreign)} with method "{method}". Put the noise on one- and two-qubit '
             'gates such as rx and cx, or use shots with method="statevector", sampler="aer".'
         )
+
+
+@lru_cache(maxsize=1)
+def _has_gpu() -> bool:
+    return "GPU" in AerSimulator().available_devices()
 
 
 @lru_cache(maxsize=1)

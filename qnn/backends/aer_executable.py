@@ -100,7 +100,7 @@ class AerExecutable(Executable):
         if keys is None:
             raise ArgumentError("`keys` must be given to sample shots; got None. Make them with qnn._seeding.row_keys.")
         requests = [s.bound.requests(s.measured, values, repeat=True) for s in self._settings]
-        blocks = self._launch(requests, len(values), shots=shots, seed_simulator=_seed_from(keys))
+        blocks = self._launch(requests, len(values), shots=shots, seed_simulator=seed_from(keys))
         return [
             np.stack([_histogram(result.data.counts, 2 ** len(setting.confusions)) for result in results])
             for setting, results in zip(self._settings, blocks, strict=True)
@@ -129,7 +129,7 @@ def _histogram(counts: dict[str, int], size: int) -> np.ndarray:
     return histogram
 
 
-def _seed_from(keys: torch.Tensor) -> int:
+def seed_from(keys: torch.Tensor) -> int:
     """One seed for a whole call, from all its sampling keys."""
     digest = blake2b(keys.cpu().contiguous().numpy().tobytes(), digest_size=8).digest()
     return int.from_bytes(digest, "little") % (2**31 - 1)

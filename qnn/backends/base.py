@@ -167,3 +167,18 @@ class Backend(ABC):
     def __repr__(self) -> str:
         """The name."""
         return f"<qnn backend {self.name}>"
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """One line of `qnn doctor`.
+
+    Attributes:
+        name: as given to `resolve`.
+        usable: whether it runs here.
+        note: what it is, or why it is not usable and what to do.
+    """
+
+    name: str
+    usable: bool
+    note: str

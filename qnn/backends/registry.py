@@ -4,57 +4,40 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import torch
 
-from qnn.backends.base import Angles, Backend
+from qnn.backends.base import Angles, Backend, BackendInfo
 from qnn.circuits.circuit import Circuit, Operation
 from qnn.circuits.observables import Expectation, pauli
-from qnn.errors import ArgumentError, QnnError, UnsupportedError, unknown_name
+from qnn.errors import ArgumentError, QnnError, unknown_name
 
 _CLASSES = {
     "statevector": ("qnn.backends.statevector", "Statevector"),
     "aer": ("qnn.backends.aer", "Aer"),
     "pennylane": ("qnn.backends.pennylane", "PennyLane"),
+    "ibm": ("qnn.backends.ibm", "IBM"),
+    "braket": ("qnn.backends.braket", "Braket"),
 }
-# Names that the design knows, and what to use until they exist.
-_LATER = {
-    "ibm": 'For the noise of an IBM device use backend="aer" with noise="fake_manila".',
-    "braket": 'Use backend="statevector", or "pennylane:<device>" with the PennyLane plugin for Braket.',
-}
+# What names a device after a colon: an example to write.
+_WITH_DEVICE = {"pennylane": "pennylane:default.qubit", "ibm": "ibm:fake_manila", "braket": "braket:local"}
 _PLAIN = (str, int, float, bool, type(None))
 _shared: dict[tuple[Any, ...], Backend] = {}
-
-
-@dataclass(frozen=True)
-class BackendInfo:
-    """One line of `qnn doctor`.
-
-    Attributes:
-        name: as given to `resolve`.
-        usable: whether it runs here.
-        note: what it is, or why it is not usable and what to do.
-    """
-
-    name: str
-    usable: bool
-    note: str
 
 
 def resolve(backend: str | Backend, **options: Any) -> Backend:
     """The backend of that name, with options.
 
     Args:
-        backend: "statevector", "aer", "pennylane:<device>", or a `Backend`, which is returned as it is.
+        backend: "statevector", "aer", "pennylane:<device>", "ibm:<device>", "braket:<device>", or a `Backend`, which
+            is returned as it is.
         **options: options of the backend's class, such as ``noise="fake_manila"`` for "aer". Equal names with equal
             plain options share one backend, and so its compiled circuits.
 
     Raises:
         UnknownNameError: no such backend.
-        UnsupportedError: the backend is planned and not in this version.
         ArgumentError: the backend has no such option, or options are given with an object.
     """
     if isinstance(backend, Backend):
@@ -118,24 +101,23 @@ def from_specification(specification: Mapping[str, Any]) -> Backend:
 
 
 def list_backends() -> list[BackendInfo]:
-    """Every backend that the design knows, and whether it runs here; imports what it can."""
+    """Every backend that qnn knows, and whether it runs here; imports what it can, and contacts nobody."""
     found = [_probe("statevector", "embedded simulator with adjoint gradients"), _probe("aer", "Qiskit Aer")]
-    try:
-        devices = import_module(_CLASSES["pennylane"][0]).list_devices()
-    except ImportError as error:
-        found.append(BackendInfo("pennylane:<device>", False, f"{error}. Install it with: pip install pennylane."))
-        devices = []
-    found += [_probe(f"pennylane:{name}", "PennyLane device") for name in devices]
-    return found + [
-        BackendInfo(f"{name}:<device>", False, f"not in this version. {hint}") for name, hint in _LATER.items()
-    ]
+    found += [_probe(f"pennylane:{name}", "PennyLane device") for name in _load_module("pennylane").list_devices()]
+    found.append(_probe("ibm:fake_manila", "IBM's fake devices, on this machine"))
+    found.append(_probe("braket:local", "Amazon Braket's local simulator"))
+    for family in ("ibm", "braket"):
+        found += _load_module(family).survey()
+    return found
 
 
 def _probe(name: str, note: str) -> BackendInfo:
     """Run one gate on the backend."""
     circuit = Circuit(1, (Operation("PauliX", (0,)),), (Expectation(pauli("Z")),))
+    angles, keys = Angles(torch.zeros(0), torch.zeros(1, 0)), torch.zeros(1, 5, dtype=torch.int64)
     try:
-        resolve(name).compile(circuit).run(Angles(torch.zeros(0), torch.zeros(1, 0)))
+        backend = resolve(name)
+        backend.compile(circuit).run(angles, shots=None if backend.capabilities.exact else 1, keys=keys)
     except (QnnError, ImportError) as error:
         return BackendInfo(name, False, " ".join(str(error).split()))
     return BackendInfo(name, True, note)
@@ -144,29 +126,31 @@ def _probe(name: str, note: str) -> BackendInfo:
 def _split(name: str) -> tuple[str, str | None]:
     """Family and device of a name such as "pennylane:default.qubit"."""
     family, colon, device = name.partition(":")
-    if family in _LATER:
-        raise UnsupportedError(f'Backend "{name}" is not part of this version of qnn. {_LATER[family]}')
-    if family not in _CLASSES or (colon and family != "pennylane"):
-        raise unknown_name("backend", name, ["statevector", "aer", "pennylane:<device>"])
-    if family == "pennylane" and not device:
+    if family not in _CLASSES or (colon and family not in _WITH_DEVICE):
+        raise unknown_name("backend", name, [f"{f}:<device>" if f in _WITH_DEVICE else f for f in _CLASSES])
+    if family in _WITH_DEVICE and not device:
         raise ArgumentError(
-            f'`backend` must name a PennyLane device after the colon; got "{name}". Write "pennylane:default.qubit".'
+            f'`backend` must name a device after the colon; got "{name}". Write "{_WITH_DEVICE[family]}".'
         )
     return family, device or None
 
 
 def _load(family: str) -> type[Backend]:
-    module, cls = _CLASSES[family]
-    return getattr(import_module(module), cls)
+    return getattr(_load_module(family), _CLASSES[family][1])
+
+
+def _load_module(family: str) -> Any:
+    return import_module(_CLASSES[family][0])
 
 
 def _check_options(name: str, cls: type[Backend], options: Mapping[str, Any]) -> None:
     """Refuse options that the class does not have; devices of PennyLane check their own."""
     parameters = [] if cls.__init__ is Backend.__init__ else list(inspect.signature(cls).parameters.values())
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    known = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD and p.name != "device"]
+    named = "device" if ":" in name else None  # it is in the name already
+    known = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD and p.name != named]
     for option in options:
-        if option == "device" or (option not in known and not open_ended):
+        if option == named or (option not in known and not open_ended):
             exist = f"It has: {', '.join(known)}." if known else "It has no options."
             exist = "It takes the options of the PennyLane device." if open_ended else exist
             raise ArgumentError(f'Backend "{name}" has no option `{option}`. {exist}')

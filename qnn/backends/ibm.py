@@ -1,0 +1,346 @@
+"""IBM Quantum: its machines by name, and its fake devices on this machine, by the same primitives."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from qiskit.circuit import Delay
+from qiskit.providers import BackendV2
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import RelaxationNoisePass
+
+from qnn._optional import require
+from qnn.backends._qiskit import BoundCircuit, Placement, gates_of, in_setting, place, repeatable, unmeasured
+from qnn.backends.aer import DeviceNoise, fake_device, restricted
+from qnn.backends.base import BackendInfo, Capabilities
+from qnn.backends.compiled import CompilingBackend
+from qnn.backends.ibm_errors import translated
+from qnn.backends.ibm_executable import IBMExecutable, Unit
+from qnn.backends.ibm_options import primitive_options, primitives, refuse_for_local
+from qnn.circuits.circuit import Circuit
+from qnn.circuits.observables import Expectation, PauliSum
+from qnn.circuits.settings import plan_measurements
+from qnn.errors import ArgumentError, CapabilityError, MissingDependencyError, unknown_name
+
+Mode = Literal["job", "batch", "session"]
+Primitive = Literal["sampler", "estimator"]
+_MODES = ("job", "batch", "session")
+_PRIMITIVES = ("sampler", "estimator")
+_MAX_EXECUTIONS = 10_000_000  # circuits times shots of one job, IBM's limit
+
+
+class IBM(CompilingBackend):
+    """A machine of IBM Quantum, or one of IBM's fake devices in local mode: the same code for both.
+
+    Each call of a layer, forward and shifted rows together, is one job: with the Sampler one PUB for each measurement
+    basis, whose parameter array holds every row; with the Estimator one PUB, whose observables are broadcast over the
+    rows. The circuit is transpiled to the device once.
+
+    Real machines have not been tried: what is tested is the local mode.
+
+    Args:
+        device: "fake_manila" and the like, the name of a machine such as "ibm_torino", or a Qiskit `BackendV2`.
+        mode: "job" for single jobs, or a "batch" or "session" that is opened with the first job and closed by
+            `close`, by leaving ``with backend:``, or at the end of the process. A session is billed by the clock.
+        primitive: "sampler" returns counts, for any measurement; "estimator" returns mitigated expectation values.
+            None: the estimator where `resilience_level` or `resilience` is given.
+        resilience_level: of the Estimator, 0 to 2. None: 0.
+        resilience: further options of IBM's ``ResilienceOptions``, such as ``{"zne_mitigation": True}``.
+        twirling: options of IBM's ``TwirlingOptions``; True twirls gates and measurements.
+        dynamical_decoupling: "XX", "XpXm" or "XY4", or options of IBM's ``DynamicalDecouplingOptions``. In local mode
+            idle times have the device's relaxation only with this option.
+        execution: options of IBM's ``ExecutionOptions``, such as ``{"rep_delay": 1e-4}``; for machines only.
+        optimization_level: of Qiskit's transpiler, 0 to 3.
+        seed_transpiler: seed of its layout and routing heuristics.
+        max_execution_time: seconds on the machine after which IBM cancels a job; for machines only.
+        max_executions: circuits times shots of one job; larger requests are several jobs, submitted together.
+        timeout: seconds to wait for results; None waits as long as it takes. For machines only.
+        instance: CRN or name of the instance; None takes that of the saved account.
+        account: name of the saved account; None takes the default one.
+        tags: job tags.
+
+    Raises:
+        MissingDependencyError: qiskit-ibm-runtime is not installed.
+        UnknownNameError: no such fake device, mode or primitive.
+        ArgumentError: an option is not one of IBM's, or belongs to the other primitive.
+    """
+
+    def __init__(
+        self,
+        device: str | BackendV2,
+        mode: Mode = "job",
+        primitive: Primitive | None = None,
+        resilience_level: int | None = None,
+        resilience: Mapping[str, Any] | None = None,
+        twirling: bool | Mapping[str, Any] | None = None,
+        dynamical_decoupling: str | Mapping[str, Any] | None = None,
+        execution: Mapping[str, Any] | None = None,
+        optimization_level: int = 2,
+        seed_transpiler: int = 0,
+        max_execution_time: int | None = None,
+        max_executions: int = _MAX_EXECUTIONS,
+        timeout: float | None = None,
+        instance: str | None = None,
+        account: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self._given = {key: value for key, value in locals().items() if key not in ("self", "__class__", "device")}
+        self._device_name = device if isinstance(device, str) else device.name
+        self._device_object = None if isinstance(device, str) else device
+        self.name = f"ibm:{self._device_name}"
+        self.mode = mode
+        mitigated = resilience_level is not None or resilience is not None
+        self.primitive = primitive or ("estimator" if mitigated else "sampler")
+        self.optimization_level = optimization_level
+        self.seed_transpiler = seed_transpiler
+        self.max_executions = max_executions
+        self.timeout = timeout
+        self.instance, self.account = instance, account
+        self._check(mitigated)
+        self.is_local = _is_local(device)
+        if self.is_local:
+            self.device  # an unknown name is refused here  # noqa: B018
+            refuse_for_local(
+                self.name,
+                execution=execution,
+                max_execution_time=max_execution_time,
+                instance=instance,
+                account=account,
+                timeout=timeout,
+            )
+        self._options = primitive_options(
+            self.primitive,
+            local=self.is_local,
+            tags=tags,
+            resilience_level=resilience_level,
+            resilience=resilience,
+            twirling=twirling,
+            dynamical_decoupling=dynamical_decoupling,
+            execution=execution,
+            max_execution_time=max_execution_time,
+        )
+        self._session: Any = None
+
+    def _check(self, mitigated: bool) -> None:
+        if self.mode not in _MODES:
+            raise unknown_name("mode", self.mode, _MODES)
+        if self.primitive not in _PRIMITIVES:
+            raise unknown_name("primitive", self.primitive, _PRIMITIVES)
+        if mitigated and self.primitive == "sampler":
+            raise ArgumentError(
+                '`primitive` must be "estimator" for `resilience_level` and `resilience`; got "sampler". '
+                "Leave `primitive` out."
+            )
+        if self.optimization_level not in (0, 1, 2, 3):
+            raise ArgumentError(f"`optimization_level` must be 0, 1, 2 or 3; got {self.optimization_level!r}. Use 2.")
+        if not isinstance(self.max_executions, int) or not 0 < self.max_executions <= _MAX_EXECUTIONS:
+            raise ArgumentError(
+                f"`max_executions` must be from 1 to {_MAX_EXECUTIONS:,}; got {self.max_executions!r}. Leave it out."
+            )
+        if self.timeout is not None and not self.timeout > 0:
+            raise ArgumentError(f"`timeout` must be a positive number of seconds; got {self.timeout!r}. Use None.")
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether dynamical decoupling is on."""
+        return bool(self._options.get("dynamical_decoupling", {}).get("enable"))
+
+    @cached_property
+    def device(self) -> Any:
+        """The Qiskit device.
+
+        Raises:
+            UnknownNameError: no such device.
+            AuthenticationError: no account, or a wrong one.
+        """
+        if self._device_object is not None:
+            return self._device_object
+        if self.is_local:
+            return fake_device(self._device_name)
+        runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`backend="{self.name}"`')
+        try:
+            service = runtime.QiskitRuntimeService(name=self.account, instance=self.instance)
+            known = {device.name: device for device in service.backends()}
+        except Exception as error:  # of a client that passes on whatever goes wrong below it
+            raise translated(error, f"list the devices to find {self._device_name}") from error
+        if self._device_name not in known:
+            raise unknown_name("IBM device", self._device_name, known)
+        return known[self._device_name]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Only samples, with noise, by generators of its own."""
+        return Capabilities(
+            exact=False, noisy=True, remote=not self.is_local, keyed=False, max_wires=self.device.num_qubits
+        )
+
+    def specification(self) -> dict[str, Any] | None:
+        """The options that were given; None where the device is a live object."""
+        if self._device_object is not None:
+            return None
+        given = {key: value for key, value in self._given.items() if value not in (None, ())}
+        defaults = {"mode": "job", "optimization_level": 2, "seed_transpiler": 0, "max_executions": _MAX_EXECUTIONS}
+        return {"name": self.name} | {key: value for key, value in given.items() if defaults.get(key) != value}
+
+    def close(self) -> None:
+        """Close the session or batch, if one is open; the next job opens another."""
+        if self._session is not None:
+            self._session[1]()
+            self._session = None
+
+    def __enter__(self) -> IBM:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The options only: a worker connects by itself."""
+        state = super().__getstate__() | {"_session": None}
+        state.pop("device", None)
+        return state
+
+    def submit(self, mode: Any, pubs: Sequence[Any], shots: int, seed: int | None) -> Any:
+        """One job; it is not waited for.
+
+        Args:
+            mode: a device, or None for the open session or the machine.
+            pubs: IBM's primitive unified blocs.
+            shots: per circuit.
+            seed: of the local simulator.
+        """
+        make, _ = primitives()[self.primitive]
+        options = self._options
+        if self.is_local:
+            options = options | {"simulator": {**options["simulator"], "seed_simulator": seed}}
+        if self.primitive == "estimator":
+            options = options | {"default_shots": shots}
+        try:
+            primitive = make(mode=self._mode_for(mode), options=options)
+            return primitive.run(pubs) if self.primitive == "estimator" else primitive.run(pubs, shots=shots)
+        except Exception as error:
+            raise translated(error, f"submit a job to {self._device_name}") from error
+
+    def _mode_for(self, device: Any) -> Any:
+        """The device itself, or a session or batch on it."""
+        if self.mode == "job":
+            return device
+        if self._session is None or self._session[0]._backend is not device:
+            self.close()
+            runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`mode="{self.mode}"`')
+            opened = (runtime.Session if self.mode == "session" else runtime.Batch)(backend=device)
+            self._session = opened, weakref.finalize(self, opened.close)
+        return self._session[0]
+
+    def result_of(self, job: Any) -> Any:
+        """Wait for a job."""
+        try:
+            return job.result() if self.is_local else job.result(timeout=self.timeout)
+        except Exception as error:
+            raise translated(error, f"return the result of job {job.job_id()}") from error
+
+    def _compile(self, circuit: Circuit) -> IBMExecutable:
+        if circuit.n_wires > self.device.num_qubits:
+            raise CapabilityError(
+                f"`n_qubits` must be at most {self.device.num_qubits} to run on {self.name}; got {circuit.n_wires}. "
+                'Use fewer qubits, or a larger device such as "ibm:fake_sherbrooke".'
+            )
+        settings = plan_measurements(circuit.measurements).settings
+        if self.primitive == "estimator":
+            self._check_expectations(circuit)
+        if not settings:
+            return IBMExecutable(circuit, self, None, (), {})
+        source = DeviceNoise(self.device)
+        placement = place(
+            circuit,
+            sorted({wire for setting in settings for wire in setting.wires}),
+            target=self.device.target,
+            basis_gates=source.basis_gates,
+            optimization_level=self.optimization_level,
+            seed=self.seed_transpiler,
+            compact=self.is_local,
+        )
+        if self.primitive == "estimator":
+            bound = [repeatable(unmeasured(placement))]
+            observables = [_operator(m.observable, placement) for m in circuit.measurements]  # type: ignore[union-attr]
+            units = [Unit(bound[0], bound[0].circuit, observables)]
+        else:
+            level = self.optimization_level
+            bound = [repeatable(in_setting(placement, s, source.basis_gates, level)) for s in settings]
+            units = [Unit(b, b.measured(), None) for b in bound]
+        device = self._local_device(placement, source) if self.is_local else self.device
+        return IBMExecutable(circuit, self, device, units, self._facts(placement, bound))
+
+    def _check_expectations(self, circuit: Circuit) -> None:
+        other = [m for m in circuit.measurements if not isinstance(m, Expectation)]
+        if other:
+            raise CapabilityError(
+                f'`primitive="estimator"` must have expectation values to measure; got {other[0]}. '
+                'Use primitive="sampler" without resilience options.'
+            )
+
+    def _local_device(self, placement: Placement, source: DeviceNoise) -> AerSimulator:
+        """The qubits in use of a fake device; with 127 of them Aer would need minutes and memory for nothing."""
+        noise = source.on(placement.physical, ())
+        target = restricted(self.device.target, placement.physical)
+        if self.decoupled:
+            properties = [self.device.qubit_properties(q) for q in placement.physical]
+            times = [[getattr(p, t) or float("inf") for p in properties] for t in ("t1", "t2")]
+            relaxation = RelaxationNoisePass(*times, dt=target.dt, op_types=Delay)
+            noise._custom_noise_passes.append(relaxation)
+        return AerSimulator(target=target, noise_model=noise, max_parallel_threads=torch.get_num_threads())
+
+    def _facts(self, placement: Placement, bound: Sequence[BoundCircuit]) -> dict[str, Any]:
+        return {
+            "depth": max(b.circuit.depth() for b in bound),
+            "two_qubit_gates": max(sum(len(qubits) > 1 for _, qubits in gates_of(b.circuit)) for b in bound),
+            "device": self._device_name,
+            "layout": {wire: placement.physical[qubit] for wire, qubit in placement.qubits.items()},
+            "primitive": self.primitive,
+            "execution_mode": self.mode + (", on this machine" if self.is_local else ""),
+        }
+
+
+def _is_local(device: str | BackendV2) -> bool:
+    if isinstance(device, str):
+        return device.startswith("fake_")
+    return not any(cls.__name__ == "IBMBackend" for cls in type(device).__mro__)
+
+
+def _operator(observable: PauliSum, placement: Placement) -> SparsePauliOp:
+    """An observable on the qubits of the placed circuit."""
+    terms = [
+        ("".join(letter for _, letter in word), [placement.qubits[wire] for wire, _ in word], coefficient)
+        for coefficient, word in observable.terms
+    ]
+    return SparsePauliOp.from_sparse_list(terms or [("", [], 0.0)], num_qubits=placement.body.num_qubits)
+
+
+def survey() -> list[BackendInfo]:
+    """A line for `qnn doctor`: whether an account is saved. Nobody is contacted."""
+    name = "ibm:<machine>"
+    try:
+        runtime = require("qiskit_ibm_runtime", extra="ibm", purpose="IBM Quantum")
+        accounts = runtime.QiskitRuntimeService.saved_accounts()
+    except MissingDependencyError as error:
+        return [BackendInfo(name, False, str(error))]
+    except Exception as error:  # a damaged file of accounts
+        return [BackendInfo(name, False, f"the saved accounts cannot be read: {error}")]
+
+    if accounts or os.environ.get("QISKIT_IBM_TOKEN"):
+        return [BackendInfo(name, True, "credentials found, not tried; a job there may cost money")]
+    return [
+        BackendInfo(
+            name,
+            False,
+            "no account is saved. Save one with QiskitRuntimeService.save_account(token=..., instance=...), "
+            "or set QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE",
+        )
+    ]

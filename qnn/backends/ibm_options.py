@@ -1,0 +1,92 @@
+"""Options of IBM's primitives as plain data, checked by IBM's own classes before anything is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qnn._optional import require
+from qnn.errors import ArgumentError
+
+_ANGLE_DECIMALS = 14  # local mode rounds angles to this many places, in units of π/2
+_TAG = "qnn"
+
+
+def primitives() -> dict[str, tuple[Any, Any]]:
+    """IBM's client-side primitives and the classes of their options.
+
+    Raises:
+        MissingDependencyError: qiskit-ibm-runtime is not installed, or older than these primitives.
+    """
+    purpose = "The backend `ibm`"
+    sampler = require("qiskit_ibm_runtime.executor_sampler", extra="ibm", purpose=purpose)
+    estimator = require("qiskit_ibm_runtime.executor_estimator", extra="ibm", purpose=purpose)
+    models = require("qiskit_ibm_runtime.options_models", extra="ibm", purpose=purpose)
+    return {
+        "sampler": (sampler.Sampler, models.SamplerOptions),
+        "estimator": (estimator.Estimator, models.EstimatorOptions),
+    }
+
+
+def primitive_options(
+    primitive: str,
+    *,
+    local: bool,
+    tags: Sequence[str],
+    resilience_level: int | None,
+    twirling: bool | Mapping[str, Any] | None,
+    dynamical_decoupling: str | Mapping[str, Any] | None,
+    **others: Any,
+) -> dict[str, Any]:
+    """What goes to a primitive of IBM.
+
+    Args:
+        primitive: "sampler" or "estimator".
+        local: whether it runs on this machine.
+        tags: job tags, beside our own.
+        resilience_level: of the Estimator; None is 0.
+        twirling: True or False for gates and measurements alike, or IBM's options.
+        dynamical_decoupling: the name of a sequence, or IBM's options.
+        **others: further options under IBM's names; None is left out.
+
+    Raises:
+        ArgumentError: IBM's classes refuse one.
+    """
+    options: dict[str, Any] = {"environment": {"job_tags": [_TAG, *tags]}}
+    if isinstance(twirling, bool):
+        twirling = {"enable_gates": twirling, "enable_measure": twirling}
+    if isinstance(dynamical_decoupling, str):
+        dynamical_decoupling = {"enable": True, "sequence_type": dynamical_decoupling}
+    if local:
+        options["simulator"] = {"angle_decimals": _ANGLE_DECIMALS}
+    named = {"twirling": twirling, "dynamical_decoupling": dynamical_decoupling, **others}
+    for key, value in named.items():
+        if value is not None:
+            options[key] = dict(value) if isinstance(value, Mapping) else value
+    if primitive == "estimator":
+        options["resilience_level"] = 0 if resilience_level is None else resilience_level
+    try:
+        primitives()[primitive][1](**options)
+    except (ValueError, TypeError) as error:  # pydantic's errors are ValueErrors
+        raise ArgumentError(_explained(error)) from error
+    return options
+
+
+def refuse_for_local(name: str, **given: Any) -> None:
+    """Refuse options that a simulation on this machine would not heed."""
+    for option, value in given.items():
+        if value is not None:
+            raise ArgumentError(
+                f"`{option}` must be left out for {name}, which runs on this machine; got {value!r}. "
+                'It is for machines such as "ibm:ibm_torino".'
+            )
+
+
+def _explained(error: Exception) -> str:
+    """Which option IBM's classes refuse, and why."""
+    found = error.errors()[0] if hasattr(error, "errors") else {"loc": ("options",), "msg": str(error), "input": "?"}
+    where = ".".join(str(part) for part in found["loc"] if isinstance(part, str))
+    return (
+        f"`{where}` must be an option as in qiskit_ibm_runtime.options_models; got {found['input']!r}: {found['msg']}. "
+        "Correct its name or value."
+    )
