@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,9 @@ def row_keys(root: int, n_rows: int, outside_call: int) -> torch.Tensor:
 
 
 def generators(keys: np.ndarray, stream: int = 0) -> Iterator[np.random.Generator]:
-    """The NumPy generator of each executed circuit.
+    """The NumPy generator of each executed circuit, good until the next one is asked for.
+
+    One generator is set anew for each key: making a Philox asks the operating system for entropy first.
 
     Args:
         keys: shape (N, 5), keys as made by `row_keys`.
@@ -106,8 +109,14 @@ def generators(keys: np.ndarray, stream: int = 0) -> Iterator[np.random.Generato
     word = (call << np.uint64(32)) ^ shift
     zero, streams = np.zeros_like(word), np.full_like(word, stream)
     counters, roots = np.stack([zero, word, position, streams], axis=1), np.stack([root, step], axis=1)
+    bits = np.random.Philox(0)
+    made = np.random.Generator(bits)
+    state: Any = {"bit_generator": "Philox", "state": {}, "buffer": np.zeros(4, dtype=np.uint64), "buffer_pos": 4}
+    state |= {"has_uint32": 0, "uinteger": 0}
     for counter, key in zip(counters, roots, strict=True):
-        yield np.random.Generator(np.random.Philox(counter=counter, key=key))
+        state["state"] = {"counter": counter, "key": key}
+        bits.state = state
+        yield made
 
 
 def generator(key: np.ndarray, stream: int = 0) -> np.random.Generator:
