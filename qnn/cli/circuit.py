@@ -149,7 +149,7 @@ def _run(arguments: argparse.Namespace) -> None:
             program, arguments.backend, shots, observables=observables, parameters=values, seed=seed, **options
         )
     if shots is not None and result.seed is None:
-        print(f'qnn: backend "{arguments.backend}" does not honour seeds: another run differs.', file=sys.stderr)
+        print(f'qnn: backend "{arguments.backend}" does not honour seeds: another run may differ.', file=sys.stderr)
     if arguments.json:
         facts = {"file": str(arguments.file), "backend": arguments.backend, "noise": arguments.noise}
         facts |= {"options": options, "shots": shots, "seed": result.seed, "parameters": values}

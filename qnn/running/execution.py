@@ -65,7 +65,7 @@ def run(
         >>> run(bell)
         <qnn run on statevector, exact: 00: 0.5, 11: 0.5>
         >>> run(bell, shots=1000, seed=1).counts
-        {'00': 503, '11': 497}
+        {'00': 496, '11': 504}
         >>> run(bell, observables="XX").expectation
         1.0
     """
