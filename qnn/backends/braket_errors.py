@@ -1,0 +1,151 @@
+"""Failures at Amazon Braket in qnn's words: which are worth another try, and what to do about the others.
+
+Matched by the codes of AWS and the names of botocore's error classes, so that neither is needed here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qnn import errors
+from qnn.errors import BackendError
+
+_CREDENTIALS = (
+    "Set them by AWS's own means: `aws configure`, `aws sso login`, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
+_REFRESH = f"{_CREDENTIALS}, and allow them Amazon Braket (policy AmazonBraketFullAccess)."
+_LATER = "Try again later."
+_FOLDER = "Give `s3_folder` a bucket of yours whose name begins with amazon-braket-, in the device's region."
+
+# Codes of AWS's answers.
+_CODES: dict[str, tuple[type, str]] = (
+    dict.fromkeys(
+        (
+            "AccessDenied",
+            "AccessDeniedException",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "InvalidToken",
+            "MissingAuthenticationToken",
+            "OptInRequired",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnauthorizedException",
+            "UnrecognizedClientException",
+        ),
+        (errors.AuthenticationError, _REFRESH),
+    )
+    | dict.fromkeys(
+        ("RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"),
+        (errors.RateLimitError, "Try again in a minute, or give a smaller `max_parallel`."),
+    )
+    | dict.fromkeys(
+        ("InternalServiceException", "InternalFailure", "InternalError", "ServiceUnavailable"),
+        (errors.BackendUnavailableError, _LATER),
+    )
+    | {
+        "ServiceQuotaExceededException": (
+            errors.QuotaError,
+            "Wait until other tasks are done, give a smaller `max_parallel`, or ask AWS for a higher quota.",
+        ),
+        "DeviceOfflineException": (errors.BackendUnavailableError, "Try again when it is online, or use another one."),
+        "DeviceRetiredException": (errors.UnsupportedError, "Use another device."),
+        "ValidationException": (errors.CircuitRefusedError, "Change what it names."),
+        "NoSuchBucket": (errors.ArgumentError, _FOLDER),
+        "NoSuchKey": (errors.JobFailedError, "Look whether the results were deleted from the bucket."),
+    }
+)
+# Names of botocore's classes; for a subclass the nearest base counts.
+_NAMES: dict[str, tuple[type, str]] = (
+    dict.fromkeys(
+        (
+            "NoCredentialsError",
+            "PartialCredentialsError",
+            "CredentialRetrievalError",
+            "SSOError",
+            "LoginError",
+            "NoAuthTokenError",
+            "TokenRetrievalError",
+            "ProfileNotFound",
+            "InvalidConfigError",
+        ),
+        (errors.AuthenticationError, f"{_CREDENTIALS}."),
+    )
+    | dict.fromkeys(
+        ("NoRegionError", "InvalidRegionError"),
+        (errors.AuthenticationError, "Set AWS_DEFAULT_REGION to a region of Amazon Braket, such as us-east-1."),
+    )
+    | dict.fromkeys(
+        ("HTTPClientError", "ConnectionError"),
+        (errors.BackendUnavailableError, "Check the network, and try again later."),
+    )
+    | {"ParamValidationError": (errors.ArgumentError, "Correct what it names.")}
+)
+_SECRETS = re.compile(r"\b(?:A[KS]IA[A-Z0-9]{12,}|[A-Za-z0-9/+=]{40,})")
+
+
+def translated(error: Exception, what: str) -> errors.QnnError:
+    """The error of qnn for a failure at AWS.
+
+    Args:
+        error: as botocore or Braket's SDK raised it.
+        what: what was being done, such as "submit to braket:sv1".
+    """
+    code = _code(error)
+    kind, advice = _kind(error, code)
+    named = code or type(error).__name__
+    if kind is errors.AuthenticationError:  # AWS quotes the signed request there, session token included
+        return kind(f"Amazon Braket could not {what}: {named}. {advice}")
+    told = _SECRETS.sub("…", " ".join(_message(error).split())).rstrip(".")
+    return kind(f"Amazon Braket could not {what}: {named}: {told}. {advice}")
+
+
+@contextmanager
+def failures(what: str) -> Iterator[None]:
+    """Raise failures inside the block as errors of qnn; see `translated`."""
+    try:
+        yield
+    except errors.QnnError:
+        raise
+    except Exception as error:
+        ours = translated(error, what)
+        raise ours from None if isinstance(ours, errors.AuthenticationError) else error
+
+
+def _code(error: Exception) -> str | None:
+    response = getattr(error, "response", None)
+    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+
+
+def _message(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    told = response.get("Error", {}).get("Message") if isinstance(response, dict) else None
+    return told or str(error)
+
+
+def _kind(error: Exception, code: str | None) -> tuple[type, str]:
+    told = _message(error)
+    if code == "ResourceNotFoundException":
+        if getattr(error, "operation_name", "") == "GetQuantumTask":
+            return errors.JobNotFoundError, "Check the task's ARN and its region."
+        return errors.UnknownNameError, "Check the device's ARN and the region."
+    if isinstance(error, ValueError) and code is None and re.search(r"(Simulator|QPU|arn:\S+).* not found", told):
+        return errors.UnknownNameError, "Check the device's ARN and the region."  # so AwsDevice says it
+    if code == "ValidationException" and "spending limit" in told.lower():
+        return errors.QuotaError, "Raise the device's spending limit in Amazon Braket, or wait for its next period."
+    if code in _CODES:
+        return _CODES[code]
+    for cls in type(error).__mro__:
+        if cls.__name__ in _NAMES:
+            return _NAMES[cls.__name__]
+    response = getattr(error, "response", None)
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(response, dict) else 0
+    if status >= 500:
+        return errors.BackendUnavailableError, _LATER
+    return BackendError, "Check the backend's options; `qnn doctor` shows what is missing."

@@ -1,0 +1,143 @@
+"""One circuit on Amazon Braket: all rows and all measurement settings in one submission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from qnn.backends._braket_gates import BraketGates
+from qnn.backends.base import Angles, Estimate, Executable
+from qnn.backends.braket_places import Place, Request, Sample
+from qnn.backends.braket_words import WordReadout
+from qnn.backends.estimation import estimate, from_counts, like
+from qnn.backends.operands import check_operands, dense_angles
+from qnn.circuits.circuit import Circuit
+from qnn.errors import CapabilityError
+
+if TYPE_CHECKING:
+    from qnn.backends.braket import Braket
+
+
+@dataclass(frozen=True)
+class SettingProgram:
+    """One measurement setting for Braket; its OpenQASM programs are written when first needed.
+
+    Attributes:
+        gates: its gates, and how angles become their parameters.
+        write_exact: writes the program that returns the outcome probabilities, or the expectation values of words.
+        write_measured: writes the program that measures every qubit.
+        make_readout: finds the words; None where the place returns probabilities.
+    """
+
+    gates: BraketGates
+    write_exact: Callable[[WordReadout | None], Any]
+    write_measured: Callable[[], Any]
+    make_readout: Callable[[], WordReadout] | None = None
+
+    @cached_property
+    def readout(self) -> WordReadout | None:
+        """The words, and how they become outputs."""
+        return None if self.make_readout is None else self.make_readout()
+
+    @cached_property
+    def exact(self) -> Any:
+        """The program for exact values."""
+        return self.write_exact(self.readout)
+
+    @cached_property
+    def measured(self) -> Any:
+        """The program that measures every qubit."""
+        return self.write_measured()
+
+
+class BraketExecutable(Executable):
+    """A circuit as OpenQASM programs with named parameters."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        backend: Braket,
+        place: Place | None,
+        settings: Sequence[SettingProgram],
+        facts: dict[str, Any],
+    ) -> None:
+        super().__init__(circuit, backend)
+        self.backend: Braket = backend
+        self._place = place
+        self._settings = tuple(settings)
+        self._facts = facts
+
+    def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
+        """Execute every row of every setting in one submission.
+
+        Raises:
+            CapabilityError: exact values are asked of a device that has none.
+            BackendError: Braket refused, failed, or did not answer in time; see the subclasses.
+        """
+        check_operands(self.circuit, angles, shots, keys)
+        if shots is None and not self.backend.capabilities.exact:
+            raise CapabilityError(
+                f"`shots` must be given for {self.backend.name}, which counts outcomes only; got None. "
+                'Use shots=1000, or backend="braket:local" for exact values.'
+            )
+        n_rows = angles.n_rows
+        if n_rows == 0 or self._place is None:
+            flat = [np.full((n_rows, 2 ** len(s.gates.measured)), 0.5 ** len(s.gates.measured)) for s in self._settings]
+            return estimate(self.plan, flat, angles, shots, keys)
+        values = dense_angles(angles)
+        if shots is not None and self.backend.sampler == "braket":
+            result = from_counts(self.plan, self._counts(values, shots), angles, shots)
+        elif self._settings[0].readout is not None:
+            result = Estimate(like(self._from_words(values), angles))
+        else:
+            result = estimate(self.plan, self._exact(values), angles, shots, keys)
+        self.record(n_rows, shots)
+        return result
+
+    def circuits_per_row(self, shots: int | None) -> int:
+        """One per measurement setting, sampled or exact."""
+        return max(1, len(self.plan.settings))
+
+    def describe(self) -> dict[str, Any]:
+        """Depth and two-qubit gates as submitted, and the device."""
+        return super().describe() | self._facts
+
+    def _from_words(self, values: np.ndarray) -> np.ndarray:
+        """Exact outputs from the expectation values of words, shape (N, M)."""
+        total = self.plan.constants[None, :]
+        for setting, block in zip(self._settings, self._exact(values), strict=True):
+            assert setting.readout is not None
+            total = total + setting.readout.offset + block @ setting.readout.matrix
+        return total
+
+    def _exact(self, values: np.ndarray) -> list[np.ndarray]:
+        """For each setting the distribution of outcomes (N, 2^k), or the expectation values of its words (N, W)."""
+        assert self._place is not None
+        requests = [Request(s.exact, s.gates.inputs(values, repeat=False)) for s in self._settings]
+        rows = iter(self._place.exact(requests))
+        blocks = [np.stack(list(islice(rows, len(request.inputs)))) for request in requests]
+        return [np.broadcast_to(block, (len(values), block.shape[1])) for block in blocks]
+
+    def _counts(self, values: np.ndarray, shots: int) -> list[np.ndarray]:
+        """Braket's own shots for each setting, shape (N, 2^k)."""
+        assert self._place is not None
+        requests = [Request(s.measured, s.gates.inputs(values, repeat=True)) for s in self._settings]
+        samples = iter(self._place.sample(requests, shots))
+        return [
+            np.stack([_histogram(sample, setting.gates.measured) for sample in islice(samples, len(values))])
+            for setting in self._settings
+        ]
+
+
+def _histogram(sample: Sample, measured: Sequence[int]) -> np.ndarray:
+    """Counts of the outcomes on the measured qubits, shape (2^k,); the first qubit is the leftmost bit."""
+    column = {int(qubit): i for i, qubit in enumerate(sample.qubits)}
+    bits = np.asarray(sample.bits, dtype=np.int64)[:, [column[qubit] for qubit in measured]]
+    outcomes = bits @ (1 << np.arange(len(measured))[::-1])
+    return np.bincount(outcomes, minlength=2 ** len(measured))

@@ -1,0 +1,127 @@
+"""Which devices of Amazon Braket there are by name, and which options fit them; found without asking anybody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from qnn.errors import ArgumentError, CapabilityError, unknown_name
+
+_SAMPLERS = ("exact", "braket")
+_ARN = re.compile(r"arn:aws[\w-]*:braket:[\w-]*:\d*:device/(qpu|quantum-simulator)/[\w-]+/[\w.-]+")
+_AMAZON = "arn:aws:braket:::device/quantum-simulator/amazon/"
+_STRONGEST = 0.75  # the depolarizing probability that leaves nothing of a qubit
+
+
+class Simulator(NamedTuple):
+    """What is known of a simulator beforehand."""
+
+    n_qubits: int
+    exact: bool = True  # expectation values without shots
+    density: bool = False
+    distributions: bool = False  # probabilities without shots
+
+
+_LOCAL = {"local": Simulator(26, distributions=True), "local_dm": Simulator(13, density=True, distributions=True)}
+_AT_AWS = {"sv1": Simulator(34), "dm1": Simulator(17, density=True), "tn1": Simulator(50, exact=False)}
+
+
+def arn_of(device: object) -> str | None:
+    """The ARN of a device; None for those of this machine.
+
+    Raises:
+        UnknownNameError: neither a known name nor an ARN of Amazon Braket.
+    """
+    if isinstance(device, str):
+        if device in _LOCAL:
+            return None
+        if device in _AT_AWS:
+            return _AMAZON + device
+        if _ARN.fullmatch(device):
+            return device
+    raise unknown_name("Amazon Braket device", device, [*_LOCAL, *_AT_AWS, "<arn>"])
+
+
+def simulator_of(device: str) -> Simulator | None:
+    """What is known of a device; None where that must be asked of AWS."""
+    return _LOCAL.get(device) or _AT_AWS.get(device.removeprefix(_AMAZON))
+
+
+def sampler_for(simulator: Simulator | None, sampler: str | None, name: str) -> str:
+    """The sampler asked for, or the best that the device has.
+
+    Raises:
+        UnknownNameError: no such sampler.
+        CapabilityError: the device returns no exact distributions.
+    """
+    possible = simulator is not None and simulator.distributions
+    if sampler is None:
+        return "exact" if possible else "braket"
+    if sampler not in _SAMPLERS:
+        raise unknown_name("sampler", sampler, _SAMPLERS)
+    if sampler == "exact" and not possible:
+        raise CapabilityError(
+            f'`sampler="exact"` needs exact distributions, which {name} does not return. Use sampler="braket".'
+        )
+    return sampler
+
+
+def check_remote(options: Mapping[str, Any], name: str, *, is_remote: bool) -> None:
+    """Refuse options for AWS on this machine, and values that cannot be used.
+
+    Args:
+        options: `s3_folder`, `timeout` and `max_parallel`; None where not given.
+        name: of the backend.
+        is_remote: whether the device is at AWS.
+    """
+    for option, value in options.items():
+        if value is None:
+            continue
+        if not is_remote:
+            raise ArgumentError(
+                f"`{option}` must be left out for {name}, which runs on this machine; got {value!r}. "
+                'It is for devices at AWS, such as "braket:sv1".'
+            )
+        if option == "s3_folder":
+            bucket_and_prefix(value)
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise ArgumentError(f"`{option}` must be a positive number; got {value!r}. Use None for the default.")
+        elif option == "max_parallel" and not isinstance(value, int):
+            raise ArgumentError(f"`{option}` must be a whole number; got {value!r}. Use None for the default.")
+
+
+def check_noisy(simulator: Simulator | None, noise: object, name: str) -> None:
+    """Refuse noise where there are no density matrices."""
+    if simulator is None or not simulator.density:
+        raise CapabilityError(
+            f"`noise` needs a simulator of density matrices, which {name} is not; got {noise!r}. "
+            'Use backend="braket:local_dm" or "braket:dm1".'
+        )
+
+
+def is_probability(noise: object) -> bool:
+    """Whether `noise` is a number.
+
+    Raises:
+        ArgumentError: a number that is no probability of depolarizing.
+    """
+    if isinstance(noise, bool) or not isinstance(noise, int | float):
+        return False
+    if not 0 <= noise <= _STRONGEST:
+        raise ArgumentError(f"`noise` must be a probability of 0 to {_STRONGEST}; got {noise}. Try noise=0.01.")
+    return True
+
+
+def bucket_and_prefix(folder: object) -> tuple[str, str]:
+    """The two parts of "bucket/prefix" or "s3://bucket/prefix".
+
+    Raises:
+        ArgumentError: a part is missing.
+    """
+    parts = folder.removeprefix("s3://").strip("/").partition("/") if isinstance(folder, str) else ("", "", "")
+    if not parts[0] or not parts[2]:
+        raise ArgumentError(
+            f'`s3_folder` must be a bucket and a folder in it; got {folder!r}. Write "amazon-braket-mine/qnn".'
+        )
+    return parts[0], parts[2]

@@ -1,0 +1,146 @@
+"""A stand-in for AWS at the level of HTTP: Braket's SDK and botocore in front of it are the real ones.
+
+It answers what Amazon Braket and S3 are asked for, checks nothing about credentials, and runs tasks on Braket's local
+simulator, so that results have the form and the statistics of real ones. What AWS would do beyond its documentation
+it cannot tell.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+from botocore.awsrequest import AWSResponse
+from braket.default_simulator import DensityMatrixSimulator, StateVectorSimulator
+from braket.ir.openqasm import ProgramSet
+from braket.schema_common import BraketSchemaBase
+
+ACCOUNT = "123456789012"
+SETS = "braket.ir.openqasm.program_set"
+PROGRAMS = "braket.ir.openqasm.program"
+QPU = "arn:aws:braket:eu-north-1::device/qpu/iqm/Standin"
+SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+DM1 = "arn:aws:braket:::device/quantum-simulator/amazon/dm1"
+
+
+class _Raw(io.BytesIO):
+    def stream(self, *args, **kwargs):
+        yield self.read()
+
+
+class Service:
+    """Devices, tasks and results; attributes are what a test changes or counts."""
+
+    def __init__(self):
+        self.devices = {
+            SV1: _capabilities(StateVectorSimulator(), "SIMULATOR", n_qubits=34, shots=[0, 100_000], sets=None),
+            DM1: _capabilities(DensityMatrixSimulator(), "SIMULATOR", n_qubits=17, shots=[0, 100_000], sets=None),
+            QPU: _capabilities(
+                StateVectorSimulator(),
+                "QPU",
+                n_qubits=5,
+                shots=[1, 2000],
+                sets={"maximumExecutables": 7, "maximumTotalShots": 10_000},
+                lacks=("cz", "xx", "swap", "ccnot"),
+            ),
+        }
+        self.tasks = []  # bodies of CreateQuantumTask, as sent
+        self.requests = []  # (method, path)
+        self.status = "COMPLETED"
+        self.online = "ONLINE"
+        self.refusal = None  # (HTTP status, code, message) of CreateQuantumTask
+        self.results = {}
+
+    def answer(self, request, **kwargs):
+        """A handler of botocore's event before-send: an answer stops the request from being sent."""
+        url = urlparse(request.url)
+        self.requests.append((request.method, unquote(url.path)))
+        if url.netloc.startswith("braket."):
+            status, body = self._braket(request, unquote(url.path))
+            if status >= 400:
+                headers = {"x-amzn-ErrorType": body.pop("__type")}
+                return _response(request.url, status, json.dumps(body), headers)
+            return _response(request.url, status, json.dumps(body))
+        folder = unquote(url.path).strip("/").removesuffix("/results.json").split("/")[-1]
+        return _response(request.url, 200, self.results[folder])
+
+    def _braket(self, request, path):
+        if path.startswith("/device/"):
+            return self._device(path.removeprefix("/device/"))
+        if request.method == "POST":
+            return self._create(json.loads(request.body))
+        arn = path.removeprefix("/quantum-task/")
+        number = arn.rpartition("/")[2]
+        return 200, {
+            "quantumTaskArn": arn,
+            "status": self.status,
+            "failureReason": "the cryostat is warm",
+            "deviceArn": "arn",
+            "deviceParameters": "{}",
+            "shots": 1,
+            "outputS3Bucket": "amazon-braket-test",
+            "outputS3Directory": f"folder/{number}",
+            "createdAt": "2026-01-01T00:00:00Z",
+            "actionMetadata": {"actionType": PROGRAMS},
+            "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": "1", "queuePriority": "Normal"},
+        }
+
+    def _device(self, arn):
+        if arn not in self.devices:
+            return 404, {"__type": "ResourceNotFoundException", "message": f"no device {arn}"}
+        kind, capabilities = self.devices[arn]
+        return 200, {
+            "deviceArn": arn,
+            "deviceName": arn.rpartition("/")[2],
+            "providerName": "provider",
+            "deviceType": kind,
+            "deviceStatus": self.online,
+            "deviceCapabilities": json.dumps(capabilities),
+        }
+
+    def _create(self, body):
+        if self.refusal is not None:
+            status, code, message = self.refusal
+            return status, {"__type": code, "message": message}
+        if not body["shots"] and "result probability" in body["action"]:
+            return 400, {"__type": "ValidationException", "message": "probability needs shots"}
+        self.tasks.append(body)
+        number = f"task-{len(self.tasks)}"
+        self.results[number] = _run(json.dumps(json.loads(body["action"])), body["deviceArn"], body["shots"])
+        return 201, {"quantumTaskArn": f"arn:aws:braket:us-east-1:{ACCOUNT}:quantum-task/{number}"}
+
+
+def _run(action, device, shots):
+    """The text of a task's results file."""
+    simulator = DensityMatrixSimulator() if device == DM1 else StateVectorSimulator()
+    program = BraketSchemaBase.parse_raw_schema(action)
+    if isinstance(program, ProgramSet):
+        return simulator.run_program_set(program, shots=shots).json()
+    result = simulator.run_openqasm(program, shots=shots)
+    if shots:
+        return result.copy(update={"resultTypes": None}).json()
+    for value in result.resultTypes:
+        value.value = np.asarray(value.value).tolist()
+    return result.copy(update={"measurements": None}).json()
+
+
+def _capabilities(simulator, kind, *, n_qubits, shots, sets, lacks=()):
+    """Those of a local simulator with other limits."""
+    properties = json.loads(simulator.properties.json())
+    properties["paradigm"]["qubitCount"] = n_qubits
+    properties["service"]["shotsRange"] = shots
+    properties["service"]["getTaskPollIntervalMillis"] = 10
+    program = properties["action"][PROGRAMS]
+    program["supportedOperations"] = [name for name in program["supportedOperations"] if name not in lacks]
+    if sets is None:
+        del properties["action"][SETS]
+    else:
+        properties["action"][SETS] |= sets
+    return kind, properties
+
+
+def _response(url, status, text, headers=None):
+    body = text.encode()
+    return AWSResponse(url, status, {"content-length": str(len(body))} | (headers or {}), _Raw(body))
