@@ -1,5 +1,6 @@
 """`qnn.run`: known circuits on every backend, many rows in one job, seeds, refusals before anything is submitted."""
 
+import functools
 import inspect
 import math
 from pathlib import Path
@@ -222,3 +223,14 @@ def test_refusals_of_the_providers(backend, options, message):
 def test_too_many_rows_for_memory():
     with pytest.raises(ArgumentError, match=r"circuit measures 3 in 10000000 row\(s\). Measure fewer"):
         qnn.run(TURNED, parameters={"t": np.zeros(10_000_000)})
+
+
+def test_exact_probabilities_of_many_wires():
+    """A product of rotations; the matrix from outcomes to probabilities would not fit in memory with its zeros."""
+    n = 17
+    turns = "".join(f"ry({0.2 + 0.1 * i}) q[{i}]; " for i in range(n))
+    result = qnn.run(f'OPENQASM 3.0; include "stdgates.inc"; qubit[{n}] q; {turns}')
+    wanted = functools.reduce(
+        np.kron, [[math.cos(0.1 + 0.05 * i) ** 2, math.sin(0.1 + 0.05 * i) ** 2] for i in range(n)]
+    )
+    np.testing.assert_allclose(result.distribution, wanted, atol=1e-12)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executable
 from qnn.backends.estimation import estimate, like
@@ -16,6 +17,8 @@ from qnn.circuits.observables import Expectation
 from qnn.simulation import torch_engine
 from qnn.simulation.engine import Engine, check_memory
 from qnn.simulation.program import Program, WordMeasurement, outcomes_program, words_program
+
+_DENSE = 2**20  # entries of a matrix that is kept with its zeros
 
 
 class Statevector(Backend):
@@ -46,14 +49,14 @@ class StatevectorExecutable(Executable):
     """Programs for exact expectation values and for outcome distributions, each made when first needed."""
 
     @cached_property
-    def _exact(self) -> tuple[tuple[Engine, np.ndarray], ...]:
-        """Engines for exact values, each with the matrix (W, M) from its values to the outputs."""
+    def _exact(self) -> tuple[tuple[Engine, Any], ...]:
+        """Engines for exact values, each with the matrix (W, M) from its values to outputs; large ones are sparse."""
         if all(isinstance(m, Expectation) for m in self.circuit.measurements):
             program = words_program(self.circuit)
             assert isinstance(program.measurement, WordMeasurement)
             return ((Engine(program), program.measurement.weights),)
         return tuple(
-            (engine, setting.weights.toarray())
+            (engine, setting.weights.toarray() if np.prod(setting.weights.shape) <= _DENSE else setting.weights)
             for engine, setting in zip(self._sampled, self.plan.settings, strict=True)
         )
 
@@ -99,6 +102,9 @@ class StatevectorExecutable(Executable):
         if len(self._exact) != 1 or self.plan.constants.any():
             return False
         weights = self._exact[0][1]
+        if sparse.issparse(weights):
+            rows, columns = weights.shape
+            return rows == columns and (weights != sparse.eye_array(rows, format="csr")).nnz == 0
         return np.array_equal(weights, np.eye(len(weights)))
 
     def pullback(
@@ -131,6 +137,7 @@ class StatevectorExecutable(Executable):
         total = torch.as_tensor(self.plan.constants, dtype=angles.rows.dtype, device=angles.rows.device)[None, :]
         for engine, weights in self._exact:
             values = torch_engine.run(engine.program, angles.shared, angles.rows)
+            weights = weights.toarray() if sparse.issparse(weights) else weights
             total = total + values @ torch.as_tensor(weights, dtype=values.dtype, device=values.device)
         return total.expand(angles.n_rows, -1)
 

@@ -14,6 +14,7 @@ from qnn.errors import ArgumentError
 from qnn.running.histogram import histogram_figure, outcome_table
 
 _DIGITS = 12  # of an exact probability; the rest is rounding
+_LEAST = 0.5 * 10**-_DIGITS
 _SHOWN = 8  # outcomes or observables in a line
 
 
@@ -161,11 +162,16 @@ class Result:
                 for name, value, error in zip(self.observables, values, errors, strict=True)
             ]
         if self.wires:
-            found = self.probabilities if self.shots is None else self.counts
-            largest = sorted(sorted(found, key=found.__getitem__, reverse=True)[:_SHOWN])
-            shown += [f"{bits}: {found[bits] if self.shots else format(found[bits], '.4g')}" for bits in largest]
-            if len(found) > _SHOWN:
-                shown.append(f"{len(found) - _SHOWN} more")
+            line = self.distribution
+            places = np.argsort(-line, kind="stable")[:_SHOWN]
+            likely = np.zeros_like(line)
+            likely[places] = line[places]
+            found = _outcomes(likely, len(self.wires), _rounded)
+            shown += [
+                f"{bits}: {round(p * self.shots) if self.shots else format(p, '.4g')}" for bits, p in found.items()
+            ]
+            if more := int(np.count_nonzero(line > _LEAST)) - len(found):
+                shown.append(f"{more} more")
         return ", ".join(shown)
 
     def __str__(self) -> str:
@@ -188,7 +194,7 @@ def _rounded(probability: float) -> float:
 
 
 def _outcomes(line: np.ndarray, width: int, number: Callable[[float], Any]) -> dict[str, Any]:
-    places = np.flatnonzero(line > 0.5 * 10**-_DIGITS).tolist()
+    places = np.flatnonzero(line > _LEAST).tolist()
     return {format(i, f"0{width}b"): number(float(line[i])) for i in places}
 
 
