@@ -266,26 +266,37 @@ def phases_back_in_lanes(v, w, d, cos, sin, lane_bits, overlap):
 
 
 @kernel
+def images(sources, first, count):
+    """Σ_t j_t sources_{first + t} for all j of `count` bits."""
+    table = np.empty(1 << count, np.int64)
+    table[0] = 0
+    for t in range(count):
+        for j in range(1 << t):
+            table[j + (1 << t)] = table[j] ^ sources[first + t]
+    return table
+
+
+@kernel
 def relabel(v, out, sources, lane_bits):
     """out[j] = v[Σ_t j_t sources_t], amplitude by amplitude, for both parts."""
     inside = 1 << lane_bits
     n_rows, width = v.shape[0] // 2, v.shape[1] // inside
-    within = np.zeros(inside, dtype=np.int64)
-    for i in range(inside):
-        for t in range(lane_bits):
-            if i >> t & 1:
-                within[i] ^= sources[t]
-    for j in range(n_rows):
-        base = 0
-        for t in range(lane_bits, len(sources)):
-            if j >> (t - lane_bits) & 1:
-                base ^= sources[t]
+    half = (len(sources) - lane_bits) // 2
+    within, low = images(sources, 0, lane_bits), images(sources, lane_bits, half)
+    high = images(sources, lane_bits + half, len(sources) - lane_bits - half)
+    for j in range(2 * n_rows):
+        part = j & n_rows  # of the imaginary parts, which come after all real ones
+        row = j - part
+        base = low[row & ((1 << half) - 1)] ^ high[row >> half]
+        p = out[j]
         for i in range(inside):
             source = base ^ within[i]
-            k, first = source >> lane_bits, (source & (inside - 1)) * width
-            for b in range(width):
-                out[j, i * width + b] = v[k, first + b]
-                out[n_rows + j, i * width + b] = v[n_rows + k, first + b]
+            q, first = v[part + (source >> lane_bits)], (source & (inside - 1)) * width
+            if width == 1:
+                p[i] = q[first]
+            else:
+                for b in range(width):
+                    p[i * width + b] = q[first + b]
 
 
 @kernel
