@@ -83,6 +83,11 @@ def test_what_is_not_shown_is_said():
     figure = histogram_figure(found, shots=shots, labels=[f"q[{i}]" for i in range(6)], title="t")
     rest = sum(sorted(found.values())[:32])
     assert figure.axes[0].get_xlabel() == (
-        f"outcome of q[0] … q[5], leftmost bit first; 32 rarer ones not shown ({rest:.1%})"
+        f"outcome of q[0] … q[5], leftmost bit first; 32 others not shown ({rest:.1%})"
     )
     assert len(figure.axes[0].get_xticklabels()) == 32
+
+
+def test_counts_have_whole_ticks():
+    axes = histogram_figure({"0": 0.5, "1": 0.5}, shots=2, labels=("q",), title="t").axes[0]
+    assert all(tick == int(tick) for tick in axes.get_yticks())

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _MOST = 32  # outcomes shown
 _FEWEST = 4  # places on the axis of a picture, so that a single bar does not fill it
@@ -71,6 +72,8 @@ def histogram_figure(
     if len(shown) <= _LABELLED:
         numbers = [(f"{h:.3f}" if h else "0") if shots is None else f"{round(h)}" for h in heights]
         axes.bar_label(bars, numbers, fontsize="small", padding=2)
+    if shots is not None:
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.14)
     axes.set_ylim(bottom=0)
     beside = max(0.6, (_FEWEST - len(shown)) / 2)
@@ -97,7 +100,7 @@ def _caption(labels: Sequence[str], left_out: Mapping[str, float], width: float)
     order = labels[0] if len(labels) == 1 else f"{labels[0]} … {labels[-1]}" if len(labels) > 4 else " ".join(labels)
     text = f"outcome of {order}" + (", leftmost bit first" if len(labels) > 1 else "")
     if left_out:
-        text += f"; {len(left_out)} rarer ones not shown ({sum(left_out.values()):.1%})"
+        text += f"; {len(left_out)} others not shown ({sum(left_out.values()):.1%})"
     return textwrap.fill(text, int(11 * width))
 
 
