@@ -73,7 +73,7 @@ def histogram_figure(
         numbers = [(f"{h:.3f}" if h else "0") if shots is None else f"{round(h)}" for h in heights]
         axes.bar_label(bars, numbers, fontsize="small", padding=2)
     if shots is not None:
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     axes.margins(y=0.14)
     axes.set_ylim(bottom=0)
     beside = max(0.6, (_FEWEST - len(shown)) / 2)
