@@ -28,6 +28,8 @@ KIND, INSIDE, ACTIVE, X, Z, LANES, G, PLACE, X2, Z2, LANES2, G2, COUNT = range(1
 """Columns of `Schedule.code`: INSIDE is how many index bits lie inside the lanes of this instruction, 2^ACTIVE rows are
 reached, X and Z are in rows of lanes with the bit of the part, LANES is Z within the lanes."""
 
+_WIDE = 7  # qubits from which the number of passes counts more than that of calls
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -300,7 +302,8 @@ class _Writer:
             measured = list(m.words) if isinstance(m, OutcomeMeasurement) else [
                 Pauli(int(x), int(z), int(x & z).bit_count() % 4) for x, z in zip(m.x, m.z, strict=True)
             ]  # fmt: skip
-            if isinstance(m, OutcomeMeasurement) or (self.lane_bits and _commute(measured)):
+            many = self.n >= _WIDE and len(measured) > self.n // 2  # one transform for all, against a pass for each
+            if isinstance(m, OutcomeMeasurement) or ((self.lane_bits or many) and _commute(measured)):
                 self.diagonalise(measured)
         self._write_turns()
         if self._unscaled:
