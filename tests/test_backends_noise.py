@@ -1,5 +1,7 @@
 """Noise on Aer: models and fake devices, against plain Aer on the whole device."""
 
+import subprocess
+import sys
 import warnings
 from functools import cache, reduce
 
@@ -169,6 +171,23 @@ def test_six_qubits_of_a_large_device_take_little_memory():
     ideal = Aer().compile(circuit).run(angles).values
     assert bool((noisy.abs() <= 1).all())
     assert 0.001 < float((noisy - ideal).abs().max()) < 0.9
+
+
+PEAK = """
+import resource, torch
+from qnn import QuantumLayer
+for backend, options in (("aer", {"noise": "fake_sherbrooke"}), ("ibm:fake_sherbrooke", {})):
+    layer = QuantumLayer(6, 2, seed=0).to_backend(backend, shots=100, **options)
+    layer(torch.rand(2, 6, requires_grad=True)).sum().backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_a_step_of_six_qubits_of_a_large_device_stays_below_2_gb():
+    """The whole process, imports included (Linux counts in KiB)."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", PEAK], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 2e9
 
 
 def test_a_large_noise_model_is_reduced_to_the_wires_in_use():

@@ -9,7 +9,7 @@ from contracts.backend_contract import SAMPLED, equal_rows
 
 import qnn.backends
 from qnn.backends import Aer, PennyLane, Statevector, from_specification, list_backends, resolve
-from qnn.errors import ArgumentError, UnknownNameError, UnsupportedError
+from qnn.errors import ArgumentError, UnknownNameError
 
 
 @pytest.mark.parametrize(
