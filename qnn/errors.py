@@ -48,7 +48,13 @@ class QasmError(QnnError, ValueError):
 
 
 class BackendError(QnnError, RuntimeError):
-    """A backend refused or failed to run a circuit."""
+    """A backend refused or failed to run a circuit.
+
+    Attributes:
+        job_ids: jobs that had been submitted and whose results are not returned; they may cost money.
+    """
+
+    job_ids: tuple[str, ...] = ()
 
 
 class AuthenticationError(BackendError):

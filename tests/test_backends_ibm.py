@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,15 +10,16 @@ import torch
 from contracts.backend_contract import SAMPLED, SIGMAS, BackendContract, equal_rows, keys, no_angles
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_ibm_runtime import Batch, Session
+from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 from qiskit_ibm_runtime.executor_sampler import Sampler
 from random_circuits import random_angles, random_circuit
-from test_backends_noise import manila, plain_aer
+from test_backends_noise import excited, manila, plain_aer
 
 from qnn import QuantumLayer, _meter
 from qnn.backends import IBM, Aer, from_specification, resolve
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Expectation, PauliSum, Variance, pauli
-from qnn.errors import ArgumentError, AuthenticationError, CapabilityError, UnknownNameError
+from qnn.errors import ArgumentError, AuthenticationError, CapabilityError, RateLimitError, UnknownNameError
 
 LINE = [[i, j] for i in range(5) for j in range(5) if abs(i - j) == 1]
 WORDS = Circuit(
@@ -243,7 +245,7 @@ def test_tags_and_limits_go_to_the_service():
     """What only a machine heeds is at least given to IBM's options under their names."""
     backend = IBM("fake_manila", tags=["thesis"])
     assert backend._options["environment"]["job_tags"] == ["qnn", "thesis"]
-    machine = IBM("ibm_torino", execution={"rep_delay": 1e-4}, max_execution_time=60, timeout=5.0)
+    machine = IBM("ibm_torino", execution={"rep_delay": 1e-4}, max_execution_time_s=60, timeout_s=5.0)
     assert machine._options["execution"] == {"rep_delay": 1e-4}
     assert machine._options["max_execution_time"] == 60 and "simulator" not in machine._options
 
@@ -273,9 +275,13 @@ def test_specification_repeats_the_options():
         ({"dynamical_decoupling": "XXX"}, r"`dynamical_decoupling.sequence_type` must be an option .* got 'XXX'"),
         ({"optimization_level": 4}, "`optimization_level` must be 0, 1, 2 or 3; got 4"),
         ({"max_executions": 0}, "`max_executions` must be from 1 to 10,000,000; got 0"),
-        ({"timeout": -1}, "`timeout` must be a positive number of seconds; got -1"),
-        ({"timeout": 3}, r"`timeout` must be left out for ibm:fake_manila, which runs on this machine; got 3"),
+        ({"timeout_s": -1}, "`timeout_s` must be a positive number of seconds; got -1"),
+        ({"timeout_s": 3}, r"`timeout_s` must be left out for ibm:fake_manila, which runs on this machine; got 3"),
         ({"execution": {"rep_delay": 1.0}}, "`execution` must be left out for ibm:fake_manila"),
+        ({"timeout_s": "5"}, "`timeout_s` must be a positive number of seconds; got '5'"),
+        ({"seed_transpiler": -1}, r"`seed_transpiler` must be from 0 to 2\^32 - 1; got -1"),
+        ({"max_executions": True}, "`max_executions` must be from 1 to 10,000,000; got True"),
+        ({"tags": "thesis"}, "`tags` must be a list of strings; got 'thesis'"),
         ({"instance": "crn:x"}, "`instance` must be left out for ibm:fake_manila"),
     ],
 )
@@ -314,6 +320,68 @@ def test_what_a_device_cannot_do():
         CapabilityError, match=r'`primitive="estimator"` must have expectation values .* got probs\(1, 0\)'
     ):
         IBM("fake_manila", primitive="estimator").compile(SAMPLED)
+
+
+def test_devices_of_older_gates_run_and_refuse_mitigation_by_name():
+    """fake_essex has u1, u2, u3: circuits without a parameter run; IBM's mitigation is written in rz, sx and x."""
+    assert IBM("fake_essex").compile(excited()).run(no_angles(2), shots=100, keys=keys(2)).values.max() < -0.5
+    for options, name in (
+        ({"primitive": "estimator"}, 'primitive="estimator"'),
+        ({"twirling": True}, "twirling"),
+        ({"dynamical_decoupling": "XX"}, "dynamical_decoupling"),
+    ):
+        with pytest.raises(CapabilityError, match=f"`{name}` must be left out on ibm:fake_essex, which has no gate rz"):
+            IBM("fake_essex", **options).compile(WORDS)
+
+
+def test_more_shots_than_the_device_takes():
+    with pytest.raises(ArgumentError, match="`shots` must be at most 100,000 on ibm:fake_manila; got 100,001"):
+        IBM("fake_manila").compile(WORDS).run(ANGLES, shots=100_001, keys=keys(1))
+
+
+def test_a_refused_job_names_those_submitted_before_it(mocker):
+    """Three jobs; the third is refused by the service: the first two are counted, and named in the error."""
+    run = Sampler.run
+    refused = IBMRuntimeError("Failed to run program: code 3458")
+    made = []
+
+    def third_fails(self, *arguments, **options):
+        if len(made) == 2:
+            raise refused
+        made.append(run(self, *arguments, **options))
+        return made[-1]
+
+    mocker.patch.object(Sampler, "run", third_fails)
+    executable = IBM("fake_manila", max_executions=2000).compile(WORDS)
+    with _meter.measure() as usage, pytest.raises(RateLimitError, match="Submitted before and not cancelled") as caught:
+        executable.run(rows(6, 2.6, -1.0), shots=500, keys=keys(6))
+    assert caught.value.job_ids == tuple(job.job_id() for job in made)
+    assert usage == _meter.Usage(circuits=8, shots=4000, jobs=2)
+
+
+def test_extrapolation_counts_the_circuits_that_it_adds():
+    with _meter.measure() as usage:
+        IBM("fake_manila", resilience_level=2).compile(WORDS).run(ANGLES, shots=100, keys=keys(1))
+    assert usage.circuits == 3 * 2
+    folding = IBM("fake_manila", resilience={"zne_mitigation": True, "zne": {"noise_factors": [1, 3, 5, 7]}})
+    assert folding.compile(WORDS).circuits_per_row(100) == 4 * 2
+
+
+def test_threads_share_one_session(mocker):
+    opened = mocker.spy(Session, "__init__")
+    with IBM("fake_manila", mode="session") as backend, ThreadPoolExecutor(4) as pool:
+        executable = backend.compile(WORDS)
+        list(pool.map(lambda _: executable.run(ANGLES, shots=10, keys=keys(1)), range(4)))
+    assert opened.call_count == 1
+
+
+def test_a_copy_of_a_machines_backend_holds_no_device_object():
+    """An object of a real machine has the account within; a stand-in of that class name is enough to see it go."""
+    kind = type("IBMBackend", (GenericBackendV2,), {"_instance": "crn:mine"})
+    backend = IBM(kind(2))
+    assert not backend.is_local and backend.device is backend._device_object
+    state = backend.__getstate__()
+    assert state["_device_object"] is None and "device" not in state and state["instance"] == "crn:mine"
 
 
 def test_too_wide_a_table_of_counts_is_refused():

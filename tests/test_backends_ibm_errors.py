@@ -1,5 +1,7 @@
 """IBM's own exception objects become ours, with what to do, and without secrets."""
 
+import traceback
+
 import pytest
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime.accounts.exceptions import AccountNotFoundError, InvalidAccountError
@@ -16,7 +18,7 @@ from qiskit_ibm_runtime.exceptions import (
 from requests.exceptions import ConnectionError as NoConnection
 
 from qnn import errors
-from qnn.backends.ibm_errors import translated
+from qnn.backends.ibm_errors import failures, translated
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,10 @@ from qnn.backends.ibm_errors import translated
         (RuntimeJobNotFound("Job not found: d1"), errors.JobNotFoundError),
         (QiskitBackendNotFoundError("No backend matches the criteria."), errors.UnknownNameError),
         (RuntimeError("something else"), errors.BackendError),
+        (IBMInputValueError("The circuit has 512 gates"), errors.CircuitRefusedError),
+        (RuntimeJobFailureError("Job d1 failed on qubit 429"), errors.JobFailedError),
+        (IBMRuntimeError("too many shots 8001"), errors.BackendError),
+        (RequestsApiError("refused", status_code=503), errors.BackendUnavailableError),
     ],
 )
 def test_every_failure_has_its_class_and_its_advice(error, kind) -> None:
@@ -51,5 +57,15 @@ def test_every_failure_has_its_class_and_its_advice(error, kind) -> None:
 
 def test_tokens_do_not_get_into_messages() -> None:
     secret = "Zx81-abcdefghijklmnop_4711"
-    for text in (f"apikey={secret} is wrong", f"header 'Authorization: Bearer {secret}'", f"token: '{secret}'"):
-        assert secret not in str(translated(IBMRuntimeError(text), "submit a job"))
+    places = ("apikey={}", "header 'Authorization: Bearer {}'", "token: '{}'", '{{"token": "{}"}}', "?api_key={}")
+    for place in places:
+        with pytest.raises(errors.BackendError) as caught, failures("submit a job"):
+            raise IBMRuntimeError(place.format(secret))
+        assert secret not in "".join(traceback.format_exception(caught.value))
+
+
+def test_causes_are_kept_where_there_is_nothing_to_hide() -> None:
+    with pytest.raises(errors.JobFailedError) as caught, failures("return a result", ["d1", "d2"]):
+        raise RuntimeJobFailureError("Job d1 failed: 1517")
+    assert isinstance(caught.value.__cause__, RuntimeJobFailureError)
+    assert caught.value.job_ids == ("d1", "d2") and "d1, d2" in str(caught.value)

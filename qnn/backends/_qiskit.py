@@ -174,15 +174,27 @@ def in_setting(
     return _with_plain_parameters(circuit, placement.columns, tuple(placement.qubits[wire] for wire in setting.wires))
 
 
-def repeatable(bound: BoundCircuit) -> BoundCircuit:
+def repeatable(bound: BoundCircuit, basis_gates: Sequence[str]) -> BoundCircuit:
     """The same circuit with a parameter at least: primitives take as many rows as there are parameter sets.
 
-    One without gets an RZ on a qubit in |0>, which does nothing, and which devices execute as a change of frame.
+    One without gets a rotation about Z on a qubit in |0>, which does nothing, and which devices execute as a change of
+    frame.
+
+    Raises:
+        UnsupportedError: the device has no such gate.
     """
     if bound.parameters:
         return bound
     row, before = Parameter("row"), QuantumCircuit(bound.circuit.num_qubits)
-    before.rz(row, bound.qubits[0] if bound.qubits else 0)
+    name = next((name for name in ("rz", "p", "u1", "u", "u3") if name in basis_gates), None)
+    if name is None:
+        raise UnsupportedError(
+            f"`circuit` must have a parameter to be repeated on a device with the gates {', '.join(basis_gates)}; "
+            "got none. Use another device."
+        )
+    gate = get_standard_gate_name_mapping()[name].base_class
+    angles = (0.0, 0.0, row) if name in ("u", "u3") else (row,)
+    before.append(gate(*angles), [bound.qubits[0] if bound.qubits else 0])
     n_columns = bound.matrix.shape[1]
     return BoundCircuit(
         before.compose(bound.circuit), bound.qubits, (row,), np.zeros((1, n_columns)), np.zeros(1), bound.bindable

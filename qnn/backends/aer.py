@@ -111,10 +111,8 @@ class Aer(CompilingBackend):
             raise ArgumentError(f'`device` must be "CPU" or "GPU"; got {self.device!r}. Use None for what there is.')
         if self.device == "GPU" and (not _has_gpu() or self.method in _CPU_METHODS):
             why = "this Aer has none" if not _has_gpu() else f'method="{self.method}" has no GPU code'
-            raise CapabilityError(
-                f'`device` must be "CPU", because {why}; got "GPU". Leave `device` out, or install qiskit-aer-gpu '
-                "instead of qiskit-aer."
-            )
+            advice = "Install qiskit-aer-gpu instead of qiskit-aer" if not _has_gpu() else "Leave `device` out"
+            raise CapabilityError(f'`device` must be "CPU", because {why}; got "GPU". {advice}.')
 
     @property
     def threads(self) -> int:

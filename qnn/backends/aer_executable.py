@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import torch
 from qnn.backends._qiskit import BoundCircuit, launch
 from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.estimation import estimate, from_counts
-from qnn.backends.operands import check_operands, dense_angles
+from qnn.backends.operands import check_operands, dense_angles, seed_from
 from qnn.backends.readout import apply_confusion
 from qnn.circuits.circuit import Circuit
 from qnn.errors import ArgumentError, CapabilityError
@@ -127,9 +126,3 @@ def _histogram(counts: dict[str, int], size: int) -> np.ndarray:
     for outcome, count in counts.items():
         histogram[int(outcome, 16)] = count
     return histogram
-
-
-def seed_from(keys: torch.Tensor) -> int:
-    """One seed for a whole call, from all its sampling keys."""
-    digest = blake2b(keys.cpu().contiguous().numpy().tobytes(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") % (2**31 - 1)

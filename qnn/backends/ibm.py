@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
+from uuid import uuid4
 
 import torch
 from qiskit.circuit import Delay
@@ -15,12 +17,13 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import RelaxationNoisePass
 
+from qnn._integers import whole
 from qnn._optional import require
 from qnn.backends._qiskit import BoundCircuit, Placement, gates_of, in_setting, place, repeatable, unmeasured
 from qnn.backends.aer import DeviceNoise, fake_device, restricted
 from qnn.backends.base import BackendInfo, Capabilities
 from qnn.backends.compiled import CompilingBackend
-from qnn.backends.ibm_errors import translated
+from qnn.backends.ibm_errors import failures, without_secrets
 from qnn.backends.ibm_executable import IBMExecutable, Unit
 from qnn.backends.ibm_options import primitive_options, primitives, refuse_for_local
 from qnn.circuits.circuit import Circuit
@@ -58,9 +61,9 @@ class IBM(CompilingBackend):
         execution: options of IBM's ``ExecutionOptions``, such as ``{"rep_delay": 1e-4}``; for machines only.
         optimization_level: of Qiskit's transpiler, 0 to 3.
         seed_transpiler: seed of its layout and routing heuristics.
-        max_execution_time: seconds on the machine after which IBM cancels a job; for machines only.
+        max_execution_time_s: seconds on the machine after which IBM cancels a job; for machines only.
         max_executions: circuits times shots of one job; larger requests are several jobs, submitted together.
-        timeout: seconds to wait for results; None waits as long as it takes. For machines only.
+        timeout_s: seconds to wait for results; None waits as long as it takes. For machines only.
         instance: CRN or name of the instance; None takes that of the saved account.
         account: name of the saved account; None takes the default one.
         tags: job tags.
@@ -83,15 +86,20 @@ class IBM(CompilingBackend):
         execution: Mapping[str, Any] | None = None,
         optimization_level: int = 2,
         seed_transpiler: int = 0,
-        max_execution_time: int | None = None,
+        max_execution_time_s: int | None = None,
         max_executions: int = _MAX_EXECUTIONS,
-        timeout: float | None = None,
+        timeout_s: float | None = None,
         instance: str | None = None,
         account: str | None = None,
         tags: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        # Every option by its name, before there are other locals: what a copy is made from.
         self._given = {key: value for key, value in locals().items() if key not in ("self", "__class__", "device")}
+        if not isinstance(device, str | BackendV2):
+            raise ArgumentError(
+                f'`device` must be the name of a device or a Qiskit BackendV2; got {device!r}. Use "fake_manila".'
+            )
         self._device_name = device if isinstance(device, str) else device.name
         self._device_object = None if isinstance(device, str) else device
         self.name = f"ibm:{self._device_name}"
@@ -101,7 +109,7 @@ class IBM(CompilingBackend):
         self.optimization_level = optimization_level
         self.seed_transpiler = seed_transpiler
         self.max_executions = max_executions
-        self.timeout = timeout
+        self.timeout_s = timeout_s
         self.instance, self.account = instance, account
         self._check(mitigated)
         self.is_local = _is_local(device)
@@ -110,10 +118,10 @@ class IBM(CompilingBackend):
             refuse_for_local(
                 self.name,
                 execution=execution,
-                max_execution_time=max_execution_time,
+                max_execution_time_s=max_execution_time_s,
                 instance=instance,
                 account=account,
-                timeout=timeout,
+                timeout_s=timeout_s,
             )
         self._options = primitive_options(
             self.primitive,
@@ -124,7 +132,7 @@ class IBM(CompilingBackend):
             twirling=twirling,
             dynamical_decoupling=dynamical_decoupling,
             execution=execution,
-            max_execution_time=max_execution_time,
+            max_execution_time=max_execution_time_s,
         )
         self._session: Any = None
 
@@ -138,14 +146,18 @@ class IBM(CompilingBackend):
                 '`primitive` must be "estimator" for `resilience_level` and `resilience`; got "sampler". '
                 "Leave `primitive` out."
             )
-        if self.optimization_level not in (0, 1, 2, 3):
+        if whole(self.optimization_level) not in (0, 1, 2, 3):
             raise ArgumentError(f"`optimization_level` must be 0, 1, 2 or 3; got {self.optimization_level!r}. Use 2.")
-        if not isinstance(self.max_executions, int) or not 0 < self.max_executions <= _MAX_EXECUTIONS:
+        seed = whole(self.seed_transpiler)
+        if seed is None or not 0 <= seed < 2**32:
+            raise ArgumentError(f"`seed_transpiler` must be from 0 to 2^32 - 1; got {self.seed_transpiler!r}. Use 0.")
+        if not 0 < (whole(self.max_executions) or 0) <= _MAX_EXECUTIONS:
             raise ArgumentError(
                 f"`max_executions` must be from 1 to {_MAX_EXECUTIONS:,}; got {self.max_executions!r}. Leave it out."
             )
-        if self.timeout is not None and not self.timeout > 0:
-            raise ArgumentError(f"`timeout` must be a positive number of seconds; got {self.timeout!r}. Use None.")
+        seconds = self.timeout_s
+        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+            raise ArgumentError(f"`timeout_s` must be a positive number of seconds; got {seconds!r}. Use None.")
 
     @property
     def decoupled(self) -> bool:
@@ -165,14 +177,29 @@ class IBM(CompilingBackend):
         if self.is_local:
             return fake_device(self._device_name)
         runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`backend="{self.name}"`')
-        try:
+        with failures(f"connect to find {self._device_name}"):
             service = runtime.QiskitRuntimeService(name=self.account, instance=self.instance)
             known = {device.name: device for device in service.backends()}
-        except Exception as error:  # of a client that passes on whatever goes wrong below it
-            raise translated(error, f"list the devices to find {self._device_name}") from error
         if self._device_name not in known:
             raise unknown_name("IBM device", self._device_name, known)
         return known[self._device_name]
+
+    @cached_property
+    def max_shots(self) -> int | None:
+        """The device's limit for one circuit, or None where it names none."""
+        configuration = getattr(self.device, "configuration", None)
+        found = getattr(configuration() if callable(configuration) else self.device, "max_shots", None)
+        return found if isinstance(found, int) else None
+
+    @property
+    def circuits_per_setting(self) -> int:
+        """Circuits that the Estimator makes of one: as many as an extrapolation has noise factors."""
+        resilience = self._options.get("resilience", {})
+        folds = resilience.get("zne_mitigation")
+        if folds is None:
+            folds = self._options.get("resilience_level") == 2
+        factors = resilience.get("zne", {}).get("noise_factors") if folds else (1,)
+        return len(factors) if isinstance(factors, Sequence) and not isinstance(factors, str) else 3
 
     @property
     def capabilities(self) -> Capabilities:
@@ -191,9 +218,10 @@ class IBM(CompilingBackend):
 
     def close(self) -> None:
         """Close the session or batch, if one is open; the next job opens another."""
-        if self._session is not None:
-            self._session[1]()
-            self._session = None
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session[1]()
 
     def __enter__(self) -> IBM:
         return self
@@ -202,49 +230,61 @@ class IBM(CompilingBackend):
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """The options only: a worker connects by itself."""
+        """The options only: a worker connects by itself. A machine's object holds a token and is left behind."""
         state = super().__getstate__() | {"_session": None}
-        state.pop("device", None)
+        for derived in ("device", "max_shots"):
+            state.pop(derived, None)
+        if not self.is_local and self._device_object is not None:
+            state["instance"] = self.instance or getattr(self._device_object, "_instance", None)
+            state["_device_object"] = None
         return state
 
-    def submit(self, mode: Any, pubs: Sequence[Any], shots: int, seed: int | None) -> Any:
+    def submit(self, device: Any, pubs: Sequence[Any], shots: int, seed: int | None, *, before: Sequence[Any]) -> Any:
         """One job; it is not waited for.
 
         Args:
-            mode: a device, or None for the open session or the machine.
+            device: where it runs.
             pubs: IBM's primitive unified blocs.
             shots: per circuit.
             seed: of the local simulator.
+            before: jobs of the same request that have been submitted.
         """
         make, _ = primitives()[self.primitive]
-        options = self._options
+        tags = [*self._options["environment"]["job_tags"], f"qnn-{uuid4().hex}"]  # by which it can be found again
+        options = self._options | {"environment": {"job_tags": tags}}
         if self.is_local:
-            options = options | {"simulator": {**options["simulator"], "seed_simulator": seed}}
+            options["simulator"] = {**options["simulator"], "seed_simulator": seed}
         if self.primitive == "estimator":
-            options = options | {"default_shots": shots}
-        try:
-            primitive = make(mode=self._mode_for(mode), options=options)
+            options["default_shots"] = shots
+        with failures(f"submit a job to {self._device_name}", [job.job_id() for job in before]):
+            primitive = make(mode=self._mode_for(device), options=options)
             return primitive.run(pubs) if self.primitive == "estimator" else primitive.run(pubs, shots=shots)
-        except Exception as error:
-            raise translated(error, f"submit a job to {self._device_name}") from error
 
     def _mode_for(self, device: Any) -> Any:
         """The device itself, or a session or batch on it."""
         if self.mode == "job":
             return device
-        if self._session is None or self._session[0]._backend is not device:
-            self.close()
-            runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`mode="{self.mode}"`')
-            opened = (runtime.Session if self.mode == "session" else runtime.Batch)(backend=device)
-            self._session = opened, weakref.finalize(self, opened.close)
-        return self._session[0]
+        with self._lock:
+            if self._session is None or self._session[0]._backend is not device:
+                if self._session is not None:
+                    self._session[1]()
+                runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`mode="{self.mode}"`')
+                opened = (runtime.Session if self.mode == "session" else runtime.Batch)(backend=device)
+                self._session = opened, weakref.finalize(self, opened.close)
+            return self._session[0]
 
-    def result_of(self, job: Any) -> Any:
-        """Wait for a job."""
-        try:
-            return job.result() if self.is_local else job.result(timeout=self.timeout)
-        except Exception as error:
-            raise translated(error, f"return the result of job {job.job_id()}") from error
+    def results_of(self, jobs: Sequence[Any]) -> list[Any]:
+        """Wait for all jobs, together as long as `timeout_s` allows."""
+        deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
+        ids, results = [job.job_id() for job in jobs], []
+        for job in jobs:
+            with failures(f"return the result of job {job.job_id()}", ids):
+                if self.is_local:
+                    results.append(job.result())
+                else:
+                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    results.append(job.result(timeout=left))
+        return results
 
     def _compile(self, circuit: Circuit) -> IBMExecutable:
         if circuit.n_wires > self.device.num_qubits:
@@ -253,6 +293,7 @@ class IBM(CompilingBackend):
                 'Use fewer qubits, or a larger device such as "ibm:fake_sherbrooke".'
             )
         settings = plan_measurements(circuit.measurements).settings
+        self._check_gates()
         if self.primitive == "estimator":
             self._check_expectations(circuit)
         if not settings:
@@ -268,15 +309,27 @@ class IBM(CompilingBackend):
             compact=self.is_local,
         )
         if self.primitive == "estimator":
-            bound = [repeatable(unmeasured(placement))]
+            bound = [repeatable(unmeasured(placement), source.basis_gates)]
             observables = [_operator(m.observable, placement) for m in circuit.measurements]  # type: ignore[union-attr]
             units = [Unit(bound[0], bound[0].circuit, observables)]
         else:
             level = self.optimization_level
-            bound = [repeatable(in_setting(placement, s, source.basis_gates, level)) for s in settings]
+            gates = source.basis_gates
+            bound = [repeatable(in_setting(placement, setting, gates, level), gates) for setting in settings]
             units = [Unit(b, b.measured(), None) for b in bound]
         device = self._local_device(placement, source) if self.is_local else self.device
         return IBMExecutable(circuit, self, device, units, self._facts(placement, bound))
+
+    def _check_gates(self) -> None:
+        """IBM's mitigation is written in the gates of its present machines."""
+        asked = [name for name in ("twirling", "dynamical_decoupling") if self._options.get(name)]
+        asked += ['primitive="estimator"'] if self.primitive == "estimator" else []
+        missing = [gate for gate in ("rz", "sx", "x") if gate not in self.device.target.operation_names]
+        if asked and missing:
+            raise CapabilityError(
+                f"`{asked[0]}` must be left out on {self.name}, which has no gate {', '.join(missing)}; "
+                'IBM\'s code needs it. Use a device such as "ibm:fake_manila".'
+            )
 
     def _check_expectations(self, circuit: Circuit) -> None:
         other = [m for m in circuit.measurements if not isinstance(m, Expectation)]
@@ -332,7 +385,7 @@ def survey() -> list[BackendInfo]:
     except MissingDependencyError as error:
         return [BackendInfo(name, False, str(error))]
     except Exception as error:  # a damaged file of accounts
-        return [BackendInfo(name, False, f"the saved accounts cannot be read: {error}")]
+        return [BackendInfo(name, False, f"the saved accounts cannot be read: {without_secrets(str(error))}")]
 
     if accounts or os.environ.get("QISKIT_IBM_TOKEN"):
         return [BackendInfo(name, True, "credentials found, not tried; a job there may cost money")]

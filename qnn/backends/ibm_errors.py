@@ -7,11 +7,13 @@ its classes is still understood.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from qnn import errors
-from qnn.errors import BackendError
+from qnn.errors import BackendError, QnnError
 
-_BY_NAME = {
+_BY_NAME: dict[str, tuple[type[QnnError], str]] = {
     "IBMNotAuthorizedError": (errors.AuthenticationError, "Save a valid token with QiskitRuntimeService.save_account."),
     "AccountNotFoundError": (
         errors.AuthenticationError,
@@ -26,11 +28,11 @@ _BY_NAME = {
     "RuntimeJobNotFound": (errors.JobNotFoundError, "Check the job id and the instance."),
     "RuntimeJobTimeoutError": (
         errors.JobTimeoutError,
-        "The job goes on at IBM; give a longer `timeout`, or look it up later.",
+        "The job goes on at IBM; give a longer `timeout_s`, or look it up later.",
     ),
     "RuntimeJobMaxTimeoutError": (
         errors.JobTimeoutError,
-        "Give `max_execution_time` more seconds, or send fewer rows at a time.",
+        "Give `max_execution_time_s` more seconds, or send fewer rows at a time.",
     ),
     "RuntimeJobFailureError": (errors.JobFailedError, "Look at the job on IBM's page; its id is in the message."),
     "RuntimeInvalidStateError": (errors.JobFailedError, "Look at the job on IBM's page; its id is in the message."),
@@ -42,44 +44,69 @@ _BY_NAME = {
     "ConnectionError": (errors.BackendUnavailableError, "Check the network, and try again later."),
     "RequestException": (errors.BackendUnavailableError, "Check the network, and try again later."),
 }
-# Codes of IBM's service; https://quantum.cloud.ibm.com/docs/errors
-_PENDING_JOBS, _USAGE_LIMIT = "3458", ("4317", "8001")
-_STATUS = re.compile(r"\b(4\d\d|5\d\d)\b(?: (?:Client|Server) Error)?")
+# Classes that say where something went wrong, and not what: their messages and codes say that.
+_BY_CODE = {"3458": "pending", "4317": "usage", "8001": "usage"}  # https://quantum.cloud.ibm.com/docs/errors
+_CODE = re.compile(r"(?i)\bcode[\"']?[ :=]*(\d{4})\b")
+_STATUS = re.compile(r"\b(\d{3}) (?:Client|Server) Error\b")
+_SECRET = re.compile(r"(?i)(bearer\s+|(?:api[_-]?key|token)[\"']?\s*[:=]\s*[\"']?)[\w.~+/-]{8,}")
 
 
-def translated(error: Exception, what: str) -> BackendError | errors.UnknownNameError:
-    """The error of qnn for a failure at IBM.
+@contextmanager
+def failures(what: str, job_ids: Sequence[str] = ()) -> Iterator[None]:
+    """Turn what IBM's client raises inside the block into errors of qnn.
 
     Args:
-        error: as the client raised it.
-        what: what was being done, such as "submit a job to ibm_torino".
+        what: what is being done, such as "submit a job to ibm_torino".
+        job_ids: jobs that are under way.
     """
+    try:
+        yield
+    except QnnError:
+        raise
+    except Exception as error:  # of a client that passes on whatever goes wrong below it
+        found = translated(error, what, job_ids)
+        told = str(error)
+        hidden = isinstance(found, errors.AuthenticationError) or without_secrets(told) != told
+        raise found from (None if hidden else error)
+
+
+def translated(error: Exception, what: str, job_ids: Sequence[str] = ()) -> QnnError:
+    """The error of qnn for a failure at IBM; arguments as for `failures`."""
     kind, advice = _kind(error)
     told = " ".join(str(getattr(error, "message", error)).split())
-    return kind(f"IBM Quantum could not {what}: {_without_secrets(told).rstrip('.')}. {advice}")
+    under_way = ""
+    if job_ids:
+        under_way = f" Submitted before and not cancelled: {', '.join(job_ids[:5])}{', …' * (len(job_ids) > 5)}."
+    found = kind(f"IBM Quantum could not {what}: {without_secrets(told).rstrip('.')}.{under_way} {advice}")
+    if isinstance(found, BackendError):
+        found.job_ids = tuple(job_ids)
+    return found
 
 
-def _kind(error: Exception) -> tuple[type, str]:
+def _kind(error: Exception) -> tuple[type[QnnError], str]:
     text = str(error)
-    codes = set(re.findall(r"\b\d{4}\b", text))
-    if _PENDING_JOBS in codes:
+    for cls in type(error).__mro__:
+        if cls.__name__ in _BY_NAME:
+            return _BY_NAME[cls.__name__]
+    code = _CODE.search(text)
+    meaning = _BY_CODE.get(code.group(1) if code else "")
+    if meaning == "pending":
         return errors.RateLimitError, "Wait until pending jobs are done, or cancel some."
-    if codes & set(_USAGE_LIMIT) or "quota" in text.lower():
+    if meaning == "usage" or "quota" in text.lower():
         return errors.QuotaError, "Wait for the next period of the plan, or use another instance."
     status = _STATUS.search(text)
-    number = int(status.group(1)) if status else 0
+    number = getattr(error, "status_code", -1)  # -1 where the client did not note it
+    if number < 0 and status:
+        number = int(status.group(1))
     if number == 429:
         return errors.RateLimitError, "Try again in a minute."
     if number in (401, 403):
         return _BY_NAME["IBMNotAuthorizedError"]
-    if number >= 500:
+    if 500 <= number < 600:
         return _BY_NAME["ConnectionError"]
-    for cls in type(error).__mro__:
-        if cls.__name__ in _BY_NAME:
-            return _BY_NAME[cls.__name__]
     return BackendError, "Check the backend's options; `qnn doctor` shows what is missing."
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
     """The text without what looks like a token."""
-    return re.sub(r"(?i)(bearer |apikey[ =:]+|token[ =:]+['\"]?)[\w.~+/-]{8,}", r"\1…", text)
+    return _SECRET.sub(r"\1…", text)

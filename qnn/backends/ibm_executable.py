@@ -11,10 +11,9 @@ import torch
 
 from qnn import _meter
 from qnn.backends._qiskit import BoundCircuit
-from qnn.backends.aer_executable import seed_from
 from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.estimation import from_counts, like
-from qnn.backends.operands import check_operands, dense_angles
+from qnn.backends.operands import check_operands, dense_angles, seed_from
 from qnn.circuits.circuit import Circuit
 from qnn.errors import ArgumentError, CapabilityError
 
@@ -73,21 +72,7 @@ class IBMExecutable(Executable):
         if n_rows == 0 or not settings:
             counts = [np.zeros((n_rows, 2 ** len(s.wires)), dtype=np.int64) for s in settings]
             return from_counts(self.plan, counts, angles, shots)
-        step = self._rows_per_job(n_rows, shots)
-        values = dense_angles(angles)
-        seed = self._seed(keys)
-        jobs = [
-            self.backend.submit(
-                self._device,
-                [unit.pub(values[start : start + step]) for unit in self._units],
-                shots,
-                None if seed is None else (seed + start) % 2**31,
-            )
-            for start in range(0, n_rows, step)
-        ]
-        circuits = n_rows * self.circuits_per_row(shots)
-        _meter.record(circuits=circuits, shots=circuits * shots, jobs=len(jobs))
-        results = [self.backend.result_of(job) for job in jobs]
+        results = self.backend.results_of(self._submitted(dense_angles(angles), shots, self._seed(keys)))
         if self.backend.primitive == "estimator":
             return self._from_values(results, angles, shots)
         sizes = [2 ** len(setting.wires) for setting in settings]
@@ -97,6 +82,23 @@ class IBMExecutable(Executable):
         ]
         return from_counts(self.plan, counts, angles, shots)
 
+    def circuits_per_row(self, shots: int | None) -> int:
+        """One for each measurement basis, times the noise factors of an extrapolation."""
+        return max(1, len(self.plan.settings)) * self.backend.circuits_per_setting
+
+    def _submitted(self, angles: np.ndarray, shots: int, seed: int | None) -> list[Any]:
+        """One job, or as few as the service's limit allows, for rows (N, S + R)."""
+        step = self._rows_per_job(len(angles), shots)
+        jobs: list[Any] = []
+        for start in range(0, len(angles), step):
+            rows = angles[start : start + step]
+            pubs = [unit.pub(rows) for unit in self._units]
+            own = None if seed is None else (seed + start) % 2**31
+            jobs.append(self.backend.submit(self._device, pubs, shots, own, before=jobs))
+            circuits = len(rows) * self.circuits_per_row(shots)
+            _meter.record(circuits=circuits, shots=circuits * shots, jobs=1)
+        return jobs
+
     def describe(self) -> dict[str, Any]:
         """Depth and two-qubit gates after transpiling, the layout, and how it is executed."""
         return super().describe() | self._facts
@@ -104,6 +106,9 @@ class IBMExecutable(Executable):
     def _rows_per_job(self, n_rows: int, shots: int) -> int:
         per_row = shots * self.circuits_per_row(shots)
         limit = self.backend.max_executions
+        most = self.backend.max_shots
+        if most is not None and shots > most:
+            raise ArgumentError(f"`shots` must be at most {most:,} on {self.backend.name}; got {shots:,}. Use fewer.")
         if per_row > limit:
             raise ArgumentError(
                 f"`shots` must be at most {limit // self.circuits_per_row(shots):,} for this circuit on "

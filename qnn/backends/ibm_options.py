@@ -52,6 +52,8 @@ def primitive_options(
     Raises:
         ArgumentError: IBM's classes refuse one.
     """
+    if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags):
+        raise ArgumentError(f'`tags` must be a list of strings; got {tags!r}. Write ["{_TAG}"].')
     options: dict[str, Any] = {"environment": {"job_tags": [_TAG, *tags]}}
     if isinstance(twirling, bool):
         twirling = {"enable_gates": twirling, "enable_measure": twirling}

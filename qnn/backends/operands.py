@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import numpy as np
 import torch
 
@@ -44,6 +46,12 @@ def check_operands(circuit: Circuit, angles: Angles, shots: int | None, keys: to
 def dense_angles(angles: Angles) -> np.ndarray:
     """All angles of every row on the CPU, shape (N, S + R), float64: shared columns first."""
     return angles.dense().detach().to(device="cpu", dtype=torch.float64).numpy()
+
+
+def seed_from(keys: torch.Tensor) -> int:
+    """One seed for a whole call, from all its sampling keys."""
+    digest = blake2b(keys.cpu().contiguous().numpy().tobytes(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % (2**31 - 1)
 
 
 def _check_finite(name: str, block: torch.Tensor) -> None:
