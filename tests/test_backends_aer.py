@@ -212,6 +212,17 @@ def test_processors():
     assert executable.describe()["processor"] == Aer().compile(SAMPLED).describe()["processor"] == "CPU"
     with pytest.raises(CapabilityError, match='`device` must be "CPU", because this Aer has none; got "GPU"'):
         resolve("aer", device="GPU")
-    with pytest.raises(ArgumentError, match='`device` must be "CPU" or "GPU"; got "TPU"'):
+    with pytest.raises(ArgumentError, match='`device` must be "CPU" or "GPU"; got \'TPU\''):
         Aer(device="TPU")
     assert Aer(device="CPU").specification() == {"name": "aer", "device": "CPU"}
+
+
+def test_what_aer_would_be_told_where_it_has_a_gpu(mocker):
+    """Options only: no GPU has ever run this."""
+    mocker.patch("qnn.backends.aer._has_gpu", return_value=True)
+    assert Aer()._hardware("statevector", 16) == {"device": "GPU", "batched_shots_gpu": True}
+    assert Aer(device="GPU")._hardware("statevector", 17) == {"device": "GPU", "batched_shots_gpu": False}
+    assert Aer(device="CPU")._hardware("statevector", 4) == {"device": "CPU"}
+    assert Aer(method="matrix_product_state")._hardware("matrix_product_state", 4) == {"device": "CPU"}
+    with pytest.raises(CapabilityError, match=r'because method="matrix_product_state" has no GPU code.*Leave `device`'):
+        Aer(method="matrix_product_state", device="GPU")
