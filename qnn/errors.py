@@ -136,6 +136,7 @@ class NoiseCoverageWarning(QnnWarning):
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """The error for a misspelt name: did-you-mean, then all that is known."""
     names = sorted(known)
-    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f' Did you mean "{close[0]}"?' if close else ""
+    by_lower = {known_name.lower(): known_name for known_name in reversed(names)}
+    close = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    hint = f' Did you mean "{by_lower[close[0]]}"?' if close else ""
     return UnknownNameError(f'No {kind} named "{name}".{hint} Known: {", ".join(names)}.')

@@ -226,3 +226,18 @@ def test_what_aer_would_be_told_where_it_has_a_gpu(mocker):
     assert Aer(method="matrix_product_state")._hardware("matrix_product_state", 4) == {"device": "CPU"}
     with pytest.raises(CapabilityError, match=r'because method="matrix_product_state" has no GPU code.*Leave `device`'):
         Aer(method="matrix_product_state", device="GPU")
+
+
+def test_a_matrix_product_state_of_many_qubits_measures_a_few_and_refuses_a_table_of_all():
+    gates = (Operation("Hadamard", (0,)), *(Operation("CNOT", (i, i + 1)) for i in range(39)))
+    few = Circuit(40, gates, (Expectation(pauli(((0, "Z"), (39, "Z")))),))
+    backend = Aer(method="matrix_product_state")
+    assert abs(backend.compile(few).run(no_angles(1)).values.item() - 1) < 1e-9
+    everything = few.with_measurements(z_on_every_wire(40))
+    with pytest.raises(ArgumentError, match=r"few enough of the 40 wires together .* got 40 wires and 1 rows"):
+        backend.compile(everything).run(no_angles(1))
+
+
+def test_wrong_seeds_of_the_transpiler():
+    with pytest.raises(ArgumentError, match=r"`seed_transpiler` must be from 0 to 2\^32 - 1; got 'a'"):
+        Aer(seed_transpiler="a")

@@ -16,7 +16,7 @@ from random_circuits import random_angles, random_circuit
 from test_backends_noise import excited, manila, plain_aer
 
 from qnn import QuantumLayer, _meter
-from qnn.backends import IBM, Aer, from_specification, resolve
+from qnn.backends import IBM, Aer, from_specification, read_out, resolve
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Expectation, PauliSum, Variance, pauli
 from qnn.errors import ArgumentError, AuthenticationError, CapabilityError, RateLimitError, UnknownNameError
@@ -293,6 +293,8 @@ def test_wrong_options(options, message):
 def test_unknown_devices_and_options_by_name():
     with pytest.raises(UnknownNameError, match=r'No fake device named "fake_manilla"\. Did you mean "fake_manila"\?'):
         resolve("ibm:fake_manilla")
+    with pytest.raises(UnknownNameError, match=r'No fake device named "FAKE_MANILA"\. Did you mean "fake_manila"\?'):
+        resolve("ibm:FAKE_MANILA")
     with pytest.raises(ArgumentError, match=r'`backend` must name a device after the colon; got "ibm"'):
         resolve("ibm")
     with pytest.raises(ArgumentError, match=r'Backend "ibm:fake_manila" has no option `noise`\. It has: mode, '):
@@ -382,6 +384,19 @@ def test_a_copy_of_a_machines_backend_holds_no_device_object():
     assert not backend.is_local and backend.device is backend._device_object
     state = backend.__getstate__()
     assert state["_device_object"] is None and "device" not in state and state["instance"] == "crn:mine"
+
+
+def test_the_estimators_errors_stay_beside_a_variance():
+    """Without counts the spread of a variance is bounded from those of <O> and <O²>; others keep theirs."""
+    circuit = WORDS.with_measurements((*WORDS.measurements, Variance(pauli("ZII"))))
+    executable = IBM("fake_manila", primitive="estimator").compile(circuit.linear())
+    n, shots = 100, 200
+    linear = executable.run(rows(n, 2.6, -1.0), shots=shots, keys=keys(n))
+    found = read_out.estimate(linear, executable.plan, circuit.variance_columns)
+    assert torch.equal(found.variance[:, :3], linear.variance[:, :3])
+    observed, bound = found.values[:, 3].var(), found.variance[:, 3].mean()
+    assert observed < bound * (1 + SIGMAS * np.sqrt(2 / (n - 1)))
+    assert bound < 4 * observed
 
 
 def test_too_wide_a_table_of_counts_is_refused():

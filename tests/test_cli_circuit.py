@@ -10,6 +10,7 @@ import pytest
 from qnn.circuits.qasm import read_qasm
 from qnn.cli import main
 from qnn.cli.circuit import _typed
+from qnn.errors import ArgumentError
 
 ASYMMETRIC = 'OPENQASM 3.0; include "stdgates.inc"; input float t; qubit[3] q; x q[0]; ry(t) q[2];'
 ARRAY = 'OPENQASM 3.0; include "stdgates.inc"; input array[float[64], 2, 2] w; qubit q; rx(w[0][1]) q; rz(w[1][0]) q;'
@@ -139,6 +140,13 @@ def test_types_of_options(written, value):
     typed = _typed(written)
     assert typed == value
     assert type(typed) is type(value)
+
+
+def test_options_of_several_parts_are_json():
+    assert _typed('{"zne_mitigation": true}') == {"zne_mitigation": True}
+    assert _typed('["a", 1]') == ["a", 1]
+    with pytest.raises(ArgumentError, match=r"`-o` must give JSON after a bracket; got \{a: 1\}"):
+        _typed("{a: 1}")
 
 
 def test_histogram_file(file, tmp_path, capsys):

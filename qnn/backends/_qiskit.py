@@ -145,8 +145,8 @@ def place(
         transpiled = transpile(translated, optimization_level=optimization_level, seed_transpiler=seed, **aim)
     except QiskitError as error:
         raise BackendError(
-            f"The circuit cannot be transpiled to the gates {', '.join(basis_gates)}: {error}. "
-            "Use a device or a noise model with a universal set of gates."
+            f"The circuit cannot be transpiled to the gates {', '.join(basis_gates)}: {str(error).rstrip('.')}. "
+            + ("Use another device." if target is not None else "Use a noise model with a universal set of gates.")
         ) from error
     layout = transpiled.layout
     final = list(range(circuit.n_wires)) if layout is None else layout.final_index_layout()
@@ -285,11 +285,13 @@ def launch(simulator: Any, circuits: list[QuantumCircuit], bindings: list[dict],
     try:
         result = simulator.run(circuits, parameter_binds=bindings if any(bindings) else None, **options).result()
     except QiskitError as error:
-        raise BackendError(f"Qiskit Aer refused the circuits: {error}. Check the backend's options.") from error
+        raise BackendError(
+            f"Qiskit Aer refused the circuits: {str(error).rstrip('.')}. Check the backend's options."
+        ) from error
     if not result.success:
         failed = {str(r.status) for r in result.results if not r.success} or {str(result.status)}
         raise BackendError(
-            f"Qiskit Aer failed: {'; '.join(sorted(failed))}. "
+            f"Qiskit Aer failed: {'; '.join(sorted(failed)).rstrip('.')}. "
             "Use fewer qubits or another method; `qnn doctor` shows what this machine offers."
         )
     return list(result.results)

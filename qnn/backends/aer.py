@@ -13,6 +13,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
+from qnn._integers import whole
 from qnn._optional import require
 from qnn.backends import noise_model
 from qnn.backends._qiskit import SIMULATOR_BASIS, BoundCircuit, Placement, gate_names, gates_of, in_setting, place
@@ -102,6 +103,9 @@ class Aer(CompilingBackend):
             raise ArgumentError(
                 f"`optimization_level` must be 0, 1, 2 or 3; got {self.optimization_level!r}. Use None for the default."
             )
+        seed = whole(self.seed_transpiler)
+        if seed is None or not 0 <= seed < 2**32:
+            raise ArgumentError(f"`seed_transpiler` must be from 0 to 2^32 - 1; got {self.seed_transpiler!r}. Use 0.")
         threads = self.max_parallel_threads
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ArgumentError(

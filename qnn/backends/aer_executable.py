@@ -13,7 +13,7 @@ import torch
 from qnn.backends._qiskit import BoundCircuit, launch
 from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.estimation import estimate, from_counts
-from qnn.backends.operands import check_operands, dense_angles, seed_from
+from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
 from qnn.backends.readout import apply_confusion
 from qnn.circuits.circuit import Circuit
 from qnn.errors import ArgumentError, CapabilityError
@@ -68,6 +68,8 @@ class AerExecutable(Executable):
         if n_rows == 0 or not self._settings:
             flat = [np.full((n_rows, 2 ** len(s.confusions)), 0.5 ** len(s.confusions)) for s in self._settings]
             return estimate(self.plan, flat, angles, shots, keys)
+        widest = max(len(s.confusions) for s in self._settings)
+        check_table(self.circuit, n_rows, widest, "Measure fewer wires, or run fewer rows at a time.")
         values = dense_angles(angles)
         if shots is not None and self.backend.sampler == "aer":
             result = from_counts(self.plan, self._counts(values, shots, keys), angles, shots)

@@ -363,7 +363,7 @@ class IBM(CompilingBackend):
 
 def _is_local(device: str | BackendV2) -> bool:
     if isinstance(device, str):
-        return device.startswith("fake_")
+        return device.lower().startswith("fake_")
     return not any(cls.__name__ == "IBMBackend" for cls in type(device).__mro__)
 
 

@@ -13,14 +13,12 @@ from qnn import _meter
 from qnn.backends._qiskit import BoundCircuit
 from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.estimation import from_counts, like
-from qnn.backends.operands import check_operands, dense_angles, seed_from
+from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
 from qnn.circuits.circuit import Circuit
 from qnn.errors import ArgumentError, CapabilityError
 
 if TYPE_CHECKING:
     from qnn.backends.ibm import IBM
-
-_MAX_COUNTS = 2**28  # entries of a dense table of counts: 2 GiB
 
 
 @dataclass(frozen=True)
@@ -116,11 +114,8 @@ class IBMExecutable(Executable):
             )
         if self.backend.primitive == "sampler":
             widest = max(len(setting.wires) for setting in self.plan.settings)
-            if n_rows * 2**widest > _MAX_COUNTS:
-                raise ArgumentError(
-                    f"`angles` must have few enough rows for the counts of {widest} wires to fit in memory; "
-                    f'got {n_rows}. Use fewer rows, or primitive="estimator", which has no such table.'
-                )
+            advice = 'Use fewer rows, or primitive="estimator", which has no such table.'
+            check_table(self.circuit, n_rows, widest, advice)
         return min(n_rows, limit // per_row)
 
     def _seed(self, keys: torch.Tensor | None) -> int | None:

@@ -11,6 +11,8 @@ from qnn.backends.base import Angles
 from qnn.circuits.circuit import Circuit
 from qnn.errors import ArgumentError, NotFiniteError, ShapeError
 
+_MAX_OUTCOMES = 2**28  # numbers in a table of outcomes: 2 GiB
+
 
 def check_operands(circuit: Circuit, angles: Angles, shots: int | None, keys: torch.Tensor | None) -> None:
     """Refuse angles, shots or keys that do not fit `circuit`.
@@ -40,6 +42,22 @@ def check_operands(circuit: Circuit, angles: Angles, shots: int | None, keys: to
         raise ShapeError(
             f"`keys` must have shape ({angles.n_rows}, 5), one key per row of angles; got {tuple(keys.shape)}. "
             "Make them with qnn._seeding.row_keys."
+        )
+
+
+def check_table(circuit: Circuit, n_rows: int, widest: int, advice: str) -> None:
+    """Refuse counts or probabilities of more outcomes than fit in memory, before they are computed.
+
+    Args:
+        circuit: what is run, for the message.
+        n_rows: rows of angles.
+        widest: most wires that are measured together.
+        advice: what to do instead.
+    """
+    if n_rows * 2**widest > _MAX_OUTCOMES:
+        raise ArgumentError(
+            f"`observables` must measure few enough of the {circuit.n_wires} wires together for a table of their "
+            f"outcomes to fit in memory; got {widest} wires and {n_rows} rows. {advice}"
         )
 
 

@@ -60,6 +60,11 @@ def estimate(found: Estimate, plan: MeasurementPlan, columns: Sequence[int]) -> 
         for i, column in enumerate(columns, start=values.shape[1]):
             spread = _variance_of_variance(plan, frequencies, column, i, found.shots)
             variance[:, column] = torch.from_numpy(spread).to(variance)
+    elif found.variance is not None:  # no counts: the largest spread of q - m² that those of q and m allow
+        sigma = found.variance.sqrt()
+        variance = found.variance[:, : values.shape[1]].clone()
+        for i, column in enumerate(columns, start=values.shape[1]):
+            variance[:, column] = (sigma[:, i] + 2 * found.values[:, column].abs() * sigma[:, column]) ** 2
     return Estimate(values, variance, found.shots, found.counts)
 
 

@@ -63,7 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="an option of the backend, such as method=density_matrix; may be repeated",
+        help="an option of the backend, such as method=density_matrix, or JSON after a bracket; may be repeated",
     )
     run_.add_argument("--json", action="store_true", help="print JSON")
     run_.add_argument("--out", type=Path, metavar="PICTURE", help="write a histogram as .png, .pdf or .svg")
@@ -189,6 +189,13 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _typed(written: str) -> Any:
     """The boolean, None or number that a text is, or else the text."""
+    if written[:1] in ("{", "["):
+        try:
+            return json.loads(written)
+        except json.JSONDecodeError as error:
+            raise ArgumentError(
+                f"`-o` must give JSON after a bracket; got {written}: {error}. Quote the keys."
+            ) from error
     if written.lower() in _WORDS:
         return _WORDS[written.lower()]
     for number in (int, float):

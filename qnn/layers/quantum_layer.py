@@ -55,7 +55,7 @@ class QuantumLayer(torch.nn.Module):
         reupload: repeat the encoding before every layer.
         observables: "Z" (one value per wire), "probs" (2^n values), a PennyLane observable (one value), or a list
             of observables (one value each), of ``qml.var(...)`` (one value each) and ``qml.probs(wires=...)``.
-        backend: name or `Backend`: "statevector", "aer", "pennylane:<device>".
+        backend: name or `Backend`: "statevector", "aer", "pennylane:<device>", "ibm:<device>", "braket:<device>".
         gradient: "auto", "adjoint", "backprop", "parameter-shift", "finite-difference" or "spsa".
         shots: shots per executed circuit; None is exact.
         seed: root of the initial weights and of the sampling (on backends that sample by keys; `explain` says whether);
@@ -235,6 +235,12 @@ class QuantumLayer(torch.nn.Module):
             self.register_parameter(name, torch.nn.Parameter(values.to(dtype)))
         warn_if_inert(captured)
 
+    def _memory_note(self, noisy: bool) -> str:
+        """How much a state takes, where that is what limits a simulator."""
+        n = self.circuit.n_wires
+        kind, size = ("density matrix", 16 * 4**n) if noisy else ("state vector", 16 * 2**n)
+        return f", of which a {kind} takes {_size(size)}" if size > 2**30 else ""
+
     def _place(self, backend: Backend, shots: int | None, gradient: str) -> _Placement:
         shots = checked_shots(shots)
         capabilities = backend.capabilities
@@ -243,7 +249,7 @@ class QuantumLayer(torch.nn.Module):
         if capabilities.max_wires is not None and self.circuit.n_wires > capabilities.max_wires:
             raise ArgumentError(
                 f'`n_qubits` must be at most {capabilities.max_wires} on backend "{backend.name}"; '
-                f"got {self.circuit.n_wires}, of which a state vector takes {_size(16 * 2**self.circuit.n_wires)}. "
+                f"got {self.circuit.n_wires}{self._memory_note(capabilities.noisy)}. "
                 "Use fewer qubits or another backend."
             )
         placement = _Placement(backend, shots, gradient)
