@@ -19,6 +19,7 @@ from qnn.simulation.engine import Engine, check_memory
 from qnn.simulation.program import Program, WordMeasurement, outcomes_program, words_program
 
 _DENSE = 2**20  # entries of a matrix that is kept with its zeros
+_FULL = 8  # a column with more than one entry in so many is kept with its zeros
 
 
 class Statevector(Backend):
@@ -134,17 +135,40 @@ class StatevectorExecutable(Executable):
 
     def differentiable(self, angles: Angles) -> torch.Tensor:
         """Exact values (N, M) in torch operations: any device, any order of derivative."""
+        if self._plain:
+            return torch_engine.run(self._exact[0][0].program, angles.shared, angles.rows)
         total = torch.as_tensor(self.plan.constants, dtype=angles.rows.dtype, device=angles.rows.device)[None, :]
         for engine, weights in self._exact:
             values = torch_engine.run(engine.program, angles.shared, angles.rows)
-            weights = weights.toarray() if sparse.issparse(weights) else weights
-            total = total + values @ torch.as_tensor(weights, dtype=values.dtype, device=values.device)
+            total = total + _product(values, weights)
         return total.expand(angles.n_rows, -1)
 
     @property
     def programs(self) -> tuple[Program, ...]:
         """The programs for exact values."""
         return tuple(engine.program for engine, _ in self._exact)
+
+
+def _product(values: torch.Tensor, weights: Any) -> torch.Tensor:
+    """Values (N, W) times weights (W, M), in plain torch operations.
+
+    Of a sparse matrix, columns with many entries (Pauli words) stay a matrix and the others (probabilities) become
+    places to read and to add to. Torch's own sparse tensors know neither forward mode nor export.
+    """
+    constant = lambda entries: torch.as_tensor(entries, dtype=values.dtype, device=values.device)
+    place = lambda entries: torch.as_tensor(entries, dtype=torch.int64, device=values.device)
+    if not sparse.issparse(weights):
+        return values @ constant(weights)
+    full = np.diff(weights.tocsc().indptr) * _FULL > weights.shape[0]
+    entries = weights.tocoo()
+    single = ~full[entries.col]
+    source, target = entries.row[single], entries.col[single]
+    read = values.index_select(1, place(source)) * constant(entries.data[single])
+    total = values.new_zeros(values.shape[0], weights.shape[1]).index_add(1, place(target), read)
+    if not full.any():
+        return total
+    words = values @ constant(weights[:, np.flatnonzero(full)].toarray())
+    return total.index_add(1, place(np.flatnonzero(full)), words)
 
 
 def _numpy(angles: Angles) -> tuple[np.ndarray, np.ndarray]:
