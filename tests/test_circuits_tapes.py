@@ -7,7 +7,7 @@ import torch
 
 import qnn
 from qnn.circuits.tapes import is_quantum_function, read_tape
-from qnn.errors import ArgumentError, CaptureError, UnsupportedError
+from qnn.errors import ArgumentError, CaptureError, NotFiniteError, ShapeError, UnsupportedError
 
 LABELS = ["alice", "bob", 7]
 
@@ -199,3 +199,62 @@ def test_observables_on_the_functions_wires():
     np.testing.assert_allclose(by_label.expectation, [first, 0.5 * z + y])
     with pytest.raises(ArgumentError, match=r"circuit's wires, alice, bob, 7; got X\('carol'\) on wire 'carol'"):
         qnn.run(node, parameters=values, observables=qml.X("carol"))
+
+
+def turned(x):
+    qml.RX(x, wires=0)
+    return qml.expval(qml.Z(0))
+
+
+@pytest.mark.parametrize("node", [False, True])
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        ("a", ArgumentError, r"`parameters` must be values that the quantum function takes; got x: 'a' \(could not"),
+        (1 + 2j, ArgumentError, r"`parameters` must be values .* got x: \(1\+2j\).*Give it real numbers, or arrays"),
+        (np.array([1j, 2]), ArgumentError, r"`parameters` must be values .* got x: an array of shape \(2,\) \(complex"),
+        (np.zeros((2, 3)), ArgumentError, r"`parameters` must be values .* got x: an array of shape \(2, 3\) \(RX"),
+        (np.zeros(0), ShapeError, r"`parameters` must have at least one set of values; got an array of none"),
+        ([0.1, np.nan], NotFiniteError, r"`parameters` must give every angle a finite value; got nan .* in row 1"),
+    ],
+)
+def test_values_that_no_function_takes(node, value, error, message):
+    function = qml.QNode(turned, qml.device("default.qubit")) if node else turned
+    with qnn._meter.measure() as usage, pytest.raises(error, match=message):
+        qnn.run(function, parameters={"x": value})
+    assert usage.jobs == 0
+
+
+def test_rows_that_do_not_fit_each_other():
+    def function(x, y):
+        qml.RX(x, wires=0)
+        qml.RY(y, wires=0)
+
+    with pytest.raises(
+        ArgumentError, match=r"got x: an array of shape \(2,\), y: an array of shape \(3,\) \(The batch"
+    ):
+        qnn.run(function, parameters={"x": np.zeros(2), "y": np.zeros(3)})
+
+
+def test_errors_without_parameters_name_the_circuit():
+    with pytest.raises(ArgumentError, match=r"`circuit` must be a function or script that PennyLane takes; .*'a'"):
+        qnn.run(qml.tape.QuantumScript([qml.RX("a", 0)]))
+    with pytest.raises(NotFiniteError, match=r"`circuit` must give every angle a finite value; got inf for angle 0"):
+        qnn.run(qml.tape.QuantumScript([qml.RX(np.inf, 0)]))
+
+
+@pytest.mark.parametrize("node", [False, True])
+@pytest.mark.parametrize(("container", "shape"), [(None, ()), (list, (1,)), (tuple, (1,))])
+@pytest.mark.parametrize("rows", [None, 3])
+def test_a_list_of_one_stays_a_list(node, container, shape, rows):
+    def function(x):
+        one = turned(x)
+        return one if container is None else container([one])
+
+    source = qml.QNode(function, qml.device("default.qubit")) if node else function
+    x = 0.3 if rows is None else np.full(rows, 0.3)
+    value = qnn.run(source, parameters={"x": x}).expectation
+    assert np.shape(value) == (() if rows is None else (rows,)) + shape
+    np.testing.assert_allclose(value, np.cos(0.3), atol=1e-12)
+    by_name = qnn.run(source, parameters={"x": x}, observables=["Z0"] if container else "Z0").expectation
+    assert np.shape(by_name) == np.shape(value)

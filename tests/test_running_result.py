@@ -87,7 +87,17 @@ def test_what_was_not_measured_is_not_there(options, ask, message):
         ask(qnn.run(BELL, **options))
 
 
-@pytest.mark.parametrize("row", [None, 0, (2, 0), (0, 0, 0), (0.5, 0)])
+@pytest.mark.parametrize("row", [None, 0, (2, 0), (0, 0, 0), (0.5, 0), True, (True, 0), "00", np.array([0, 0.5])])
 def test_rows_that_do_not_exist(many, row):
     with pytest.raises(ArgumentError, match=r"`row` must be one of \(2, 3\) rows; got .*. Use for example"):
         many.histogram(row)
+
+
+def test_rows_by_whole_numbers_of_any_kind():
+    line = qnn.run(TURNED, parameters={"t": [0.0, 1.0]})
+    bars = lambda row: [bar.get_height() for bar in line.histogram(row).axes[0].containers[-1]]
+    assert bars(1) == bars(np.int64(1)) == bars(-1) == bars((1,)) == bars(np.array([1]))
+    assert bars(0) != bars(1)
+    for row in (True, False, 1.0, "1"):
+        with pytest.raises(ArgumentError, match=r"`row` must be one of \(2,\) rows; got .*\. Use .* histogram\(0\)"):
+            line.histogram(row)

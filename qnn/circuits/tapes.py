@@ -7,7 +7,9 @@ leading dimension are PennyLane's broadcasting, and become rows.
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,8 @@ from pennylane.tape import QuantumScript
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.lowering import lower
 from qnn.circuits.observables import Measurement, Probabilities, measurement_from
-from qnn.errors import ArgumentError, CaptureError, UnsupportedError
+from qnn.circuits.recording import recorded
+from qnn.errors import ArgumentError, NotFiniteError, QnnError, ShapeError, UnsupportedError
 
 _Step = tuple[str, tuple[Any, ...], Any]  # a gate of the table, wire labels, angle
 
@@ -65,12 +68,57 @@ def read_tape(source: Any, values: Mapping[str, Any]) -> TapeProgram:
         values: the function's arguments by name, as it takes them; arrays broadcast by PennyLane's own rules.
 
     Raises:
-        ArgumentError: arguments are missing or unknown, or a script is given some.
+        ArgumentError: arguments are missing or unknown, or not what the function takes, or a script is given some.
+        ShapeError: an argument is an array of no rows.
+        NotFiniteError: an angle is NaN or infinite.
         CaptureError: the function returns something else than measurements.
-        UnsupportedError: an operation or a measurement that cannot be expressed.
+        UnsupportedError: an operation, a measurement or a QNode's transform that cannot be expressed.
     """
-    tape = _tape(source, values)
-    labels = _labels(source, tape)
+    with _values_named(values):
+        tape, listed = recorded(source, values)
+        labels = _labels(source, tape)
+        operations, columns = _gates(tape, labels)
+        batch = tape.batch_size
+        angles = _table(columns, batch, "parameters" if values else "circuit")
+    circuit = Circuit(max(1, len(labels)), operations, (), 0, len(columns))
+    measured = tuple(_measurement(process, labels) for process in tape.measurements)
+    return TapeProgram(
+        circuit.with_measurements(measured),
+        angles,
+        batch,
+        labels or (0,),
+        _shots(tape),
+        sampled=any(isinstance(process, CountsMP | SampleMP) for process in tape.measurements),
+        bare=len(measured) == 1 and not listed,
+    )
+
+
+@contextmanager
+def _values_named(values: Mapping[str, Any]) -> Iterator[None]:
+    """Say that it was the values which the function, an operation or the rows of all operations refused."""
+    try:
+        yield
+    except QnnError:
+        raise
+    except (TypeError, ValueError) as error:
+        if not values:
+            raise ArgumentError(
+                f"`circuit` must be a function or script that PennyLane takes; got the error: {error}. Correct it."
+            ) from error
+        shown = ", ".join(f"{name}: {_short(value)}" for name, value in values.items())
+        raise ArgumentError(
+            f"`parameters` must be values that the quantum function takes; got {shown} ({error}). Give it real "
+            "numbers, or arrays with one leading dimension for many sets."
+        ) from error
+
+
+def _short(value: Any) -> str:
+    shape = tuple(getattr(value, "shape", ()))
+    return f"an array of shape {shape}" if shape else reprlib.repr(value)
+
+
+def _gates(tape: QuantumScript, labels: Sequence[Any]) -> tuple[tuple[Operation, ...], list[np.ndarray]]:
+    """The gates, and the angle of each slot, shape () or (N,)."""
     number = {label: i for i, label in enumerate(labels)}
     operations: list[Operation] = []
     columns: list[np.ndarray] = []
@@ -81,58 +129,23 @@ def read_tape(source: Any, values: Mapping[str, Any]) -> TapeProgram:
                 slot = Slot("rows", len(columns))
                 columns.append(_numbers(angle))
             operations.append(Operation(name, tuple(number[label] for label in wires), slot))
-    batch = tape.batch_size
+    return tuple(operations), columns
+
+
+def _table(columns: Sequence[np.ndarray], batch: int | None, argument: str) -> np.ndarray:
+    """Angles (N, R); `argument` is where they come from."""
+    if batch == 0:
+        raise ShapeError(f"`{argument}` must have at least one set of values; got an array of none. Give one or more.")
     angles = np.zeros((1 if batch is None else batch, len(columns)))
     for i, column in enumerate(columns):
         angles[:, i] = column
-    circuit = Circuit(max(1, len(labels)), tuple(operations), (), 0, len(columns))
-    measured = tuple(_measurement(process, labels) for process in tape.measurements)
-    return TapeProgram(
-        circuit.with_measurements(measured),
-        angles,
-        batch,
-        labels or (0,),
-        _shots(tape),
-        sampled=any(isinstance(process, CountsMP | SampleMP) for process in tape.measurements),
-        bare=len(measured) == 1,
-    )
-
-
-def _tape(source: Any, values: Mapping[str, Any]) -> QuantumScript:
-    if isinstance(source, QuantumScript):
-        if values:
-            raise ArgumentError(
-                f"`parameters` must be left out for a quantum script, whose values are in it; got {', '.join(values)}. "
-                "Give the function itself, or bind new values with script.bind_new_parameters."
-            )
-        return source
-    function = source.func if isinstance(source, qml.QNode) else source
-    _check_arguments(function, values)
-    if isinstance(source, qml.QNode):
-        tape = qml.workflow.construct_tape(source, level="user")(**values)
-        result = None if tape.measurements else "none"
-    else:
-        with qml.queuing.AnnotatedQueue() as queue:
-            result = source(**values)
-        tape = QuantumScript.from_queue(queue)
-    items = result if isinstance(result, list | tuple) else [result]
-    if result is not None and not all(isinstance(item, MeasurementProcess) for item in items):
-        raise CaptureError(
-            f"The quantum function must return measurements; got {result}. "
-            "Return for example qml.expval(qml.Z(0)) or qml.probs(wires=[0, 1])."
+    if len(bad := np.argwhere(~np.isfinite(angles))):
+        row, slot = bad[0]
+        raise NotFiniteError(
+            f"`{argument}` must give every angle a finite value; got {angles[row, slot]} for angle {slot} in row "
+            f"{row}. Look where it comes from."
         )
-    return tape
-
-
-def _check_arguments(function: Any, values: Mapping[str, Any]) -> None:
-    try:
-        inspect.signature(function).bind(**values)
-    except TypeError as error:
-        named = ", ".join(inspect.signature(function).parameters) or "no arguments"
-        raise ArgumentError(
-            f"`parameters` must give the arguments of the quantum function, ({named}); got "
-            f'{", ".join(values) or "none"}: {error}. Write for example parameters={{"x": 0.3}}.'
-        ) from error
+    return angles
 
 
 def _labels(source: Any, tape: QuantumScript) -> tuple[Any, ...]:
@@ -174,7 +187,10 @@ def _row_by_row(operator: Operator) -> list[_Step]:
 
 def _numbers(angle: Any) -> np.ndarray:
     """A parameter of any framework as float64, shape () or (N,)."""
-    return np.asarray(qml.math.unwrap([angle])[0], dtype=np.float64)
+    numbers = np.asarray(qml.math.unwrap([angle])[0])
+    if numbers.dtype.kind == "c" and np.any(numbers.imag):
+        raise ValueError(f"complex angle {numbers}")
+    return np.asarray(numbers.real, dtype=np.float64)
 
 
 def _shots(tape: QuantumScript) -> int | None:

@@ -76,24 +76,36 @@ def run(
     shots = source.shots if shots is None else shots
     _check_capabilities(source, place, shots, wants_counts=source.sampled and observables is None)
     _check_size(source, measurements)
-    if seed is not None and shots is not None and not place.capabilities.keyed:
-        warnings.warn(
-            f'`seed` does not say what each row draws: backend "{place.name}" draws its shots by a state of its own, '
-            "and another run may differ. Leave `seed` out, or seed the device itself.",
-            NoEffectWarning,
-            stacklevel=2,
-        )
+    _warn_of_seed(seed, shots, place)
     root = draw_root(seed) if shots is not None else 0
     values, variance = _execute(source.circuit.with_measurements(measurements), place, source.angles, shots, root)
+    return _result(
+        source,
+        measurements,
+        bare,
+        values,
+        variance,
+        backend=place.name,
+        options=dict(backend_options),
+        shots=shots,
+        seed=root if shots is not None and place.capabilities.keyed else None,
+    )
+
+
+def _result(
+    source: Source,
+    measurements: tuple[Measurement, ...],
+    bare: bool,
+    values: np.ndarray,
+    variance: np.ndarray | None,
+    **facts: Any,
+) -> Result:
+    """Values (N, M), and their variances, in the shapes that the source's rows and measurements ask for."""
     distribution, wires, by_observable = _columns(measurements)
     shape = source.leading if bare and by_observable else (*source.leading, len(by_observable))
     chosen = lambda table: table[:, by_observable].reshape(shape) if by_observable else None
     return Result(
         name=source.name,
-        backend=place.name,
-        options=dict(backend_options),
-        shots=shots,
-        seed=root if shots is not None and place.capabilities.keyed else None,
         leading=source.leading,
         wires=wires,
         labels=tuple(source.labels[wire] for wire in wires),
@@ -101,6 +113,7 @@ def run(
         _distribution=values[:, distribution].reshape(*source.leading, -1) if wires else None,
         _values=chosen(values),
         _variance=None if variance is None else chosen(variance),
+        **facts,
     )
 
 
@@ -138,6 +151,16 @@ def _checked_shots(shots: Any) -> int | None:
             f"`shots` must be a positive integer below 2^31, or None for exact values; got {shots!r}. Use shots=1024."
         )
     return number
+
+
+def _warn_of_seed(seed: int | None, shots: int | None, backend: Backend) -> None:
+    if seed is not None and shots is not None and not backend.capabilities.keyed:
+        warnings.warn(
+            f'`seed` does not say what each row draws: backend "{backend.name}" draws its shots by a state of its own, '
+            "and another run may differ. Leave `seed` out, or seed the device itself.",
+            NoEffectWarning,
+            stacklevel=3,
+        )
 
 
 def _check_capabilities(source: Source, backend: Backend, shots: int | None, *, wants_counts: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from qnn._integers import whole
 from qnn.errors import ArgumentError
 from qnn.running.histogram import histogram_figure, outcome_table
 
@@ -119,11 +120,11 @@ class Result:
     def _row(self, row: int | Sequence[int] | None) -> dict[str, float]:
         """The outcomes of one set of parameters."""
         table = self.distribution
-        index = () if row is None else tuple(np.atleast_1d(row).tolist())
-        fits = len(index) == len(self.leading) and all(
-            isinstance(i, int) and -n <= i < n for i, n in zip(index, self.leading, strict=False)
-        )
-        if not fits:
+        asked: Any = row
+        given = () if row is None else tuple(asked) if isinstance(row, Sequence) or np.ndim(asked) else (asked,)
+        index = tuple(i for i in map(whole, given) if i is not None)
+        fits = all(-n <= i < n for i, n in zip(index, self.leading, strict=False))
+        if not len(given) == len(index) == len(self.leading) or not fits:
             what = f"one of {self.leading} rows" if self.leading else "left out, since there is one row only"
             raise ArgumentError(
                 f"`row` must be {what}; got {row}. Use for example histogram({'0' * (self.leading != ())})."
