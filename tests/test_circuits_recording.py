@@ -64,3 +64,13 @@ def test_the_node_stays_as_it_was_and_its_function_runs_once():
     assert [op.name for op in tape.operations] == ["RX"]
     assert not recorded(node_of(lambda: qml.expval(qml.Z(0))), {})[1]
     assert not recorded(tape, {})[1]
+
+
+def test_measurements_come_in_the_order_of_the_return_statement() -> None:
+    def function(x):
+        qml.RX(x, 0)
+        first, second = qml.expval(qml.Z(0)), qml.expval(qml.Y(0))
+        return second, first
+
+    tape, _ = recorded(function, {"x": 0.3})
+    assert [str(m) for m in tape.measurements] == ["expval(Y(0))", "expval(Z(0))"]

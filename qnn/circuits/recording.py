@@ -52,6 +52,8 @@ def recorded(source: Any, values: Mapping[str, Any]) -> tuple[QuantumScript, boo
             f"The quantum function must return measurements; got {shown}. "
             "Return for example qml.expval(qml.Z(0)) or qml.probs(wires=[0, 1])."
         )
+    if shown is not None:  # in the order of the return statement, whatever was written down first
+        tape = QuantumScript(tape.operations, list(items), shots=tape.shots)
     return tape, isinstance(result, list | tuple)
 
 
