@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+from functools import cache
+from threading import Lock
 from urllib.parse import unquote, urlparse
 
+import botocore.handlers
+import botocore.loaders
 import numpy as np
 from botocore.awsrequest import AWSResponse
 from braket.default_simulator import DensityMatrixSimulator, StateVectorSimulator
@@ -23,6 +27,28 @@ PROGRAMS = "braket.ir.openqasm.program"
 QPU = "arn:aws:braket:eu-north-1::device/qpu/iqm/Standin"
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 DM1 = "arn:aws:braket:::device/quantum-simulator/amazon/dm1"
+
+
+# Every session of botocore reads its megabytes of JSON anew: here they are read once.
+_read_file = cache(botocore.loaders.JSONFileLoader().load_file)
+
+
+def installed(monkeypatch, tmp_path):
+    """A `Service` in the place of AWS, with credentials and a region, and nobody else's configuration."""
+    made = Service()
+    handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-send", made.answer)]
+    monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
+    monkeypatch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda self, path: _read_file(path))
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "AMZN_BRAKET_TASK_RESULTS_S3_URI"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    return made
 
 
 class _Raw(io.BytesIO):
@@ -51,10 +77,23 @@ class Service:
         self.status = "COMPLETED"
         self.online = "ONLINE"
         self.refusal = None  # (HTTP status, code, message) of CreateQuantumTask
+        self.refused = None  # numbers of the CreateQuantumTask that are refused, from 1; None: all
+        self.statuses = {}  # of single tasks, by their number, instead of `status`
+        self.status_of = lambda number: self.statuses.get(number, self.status)  # at each look at a task
+        self.cancelled = []  # numbers of tasks
+        self.at_create = lambda: None  # called when a task was made
+        self.most_unfinished = 0  # tasks at the same time whose end was not told
+        self._unfinished = set()
+        self._asked = 0
+        self._lock = Lock()  # Braket's SDK asks from several threads
         self.results = {}
 
     def answer(self, request, **kwargs):
         """A handler of botocore's event before-send: an answer stops the request from being sent."""
+        with self._lock:
+            return self._answer(request)
+
+    def _answer(self, request):
         url = urlparse(request.url)
         self.requests.append((request.method, unquote(url.path)))
         if url.netloc.startswith("braket."):
@@ -71,11 +110,17 @@ class Service:
             return self._device(path.removeprefix("/device/"))
         if request.method == "POST":
             return self._create(json.loads(request.body))
-        arn = path.removeprefix("/quantum-task/")
+        arn = path.removeprefix("/quantum-task/").removesuffix("/cancel")
         number = arn.rpartition("/")[2]
+        if request.method == "PUT":
+            self.cancelled.append(int(number.removeprefix("task-")))
+            return 200, {"quantumTaskArn": arn, "cancellationStatus": "CANCELLING"}
+        status = self.status_of(int(number.removeprefix("task-")))
+        if status not in ("QUEUED", "RUNNING"):
+            self._unfinished.discard(number)
         return 200, {
             "quantumTaskArn": arn,
-            "status": self.status,
+            "status": status,
             "failureReason": "the cryostat is warm",
             "deviceArn": "arn",
             "deviceParameters": "{}",
@@ -101,14 +146,18 @@ class Service:
         }
 
     def _create(self, body):
-        if self.refusal is not None:
+        self._asked += 1
+        if self.refusal is not None and (self.refused is None or self._asked in self.refused):
             status, code, message = self.refusal
             return status, {"__type": code, "message": message}
         if not body["shots"] and "result probability" in body["action"]:
             return 400, {"__type": "ValidationException", "message": "probability needs shots"}
         self.tasks.append(body)
         number = f"task-{len(self.tasks)}"
+        self._unfinished.add(number)
+        self.most_unfinished = max(self.most_unfinished, len(self._unfinished))
         self.results[number] = _run(json.dumps(json.loads(body["action"])), body["deviceArn"], body["shots"])
+        self.at_create()
         return 201, {"quantumTaskArn": f"arn:aws:braket:us-east-1:{ACCOUNT}:quantum-task/{number}"}
 
 

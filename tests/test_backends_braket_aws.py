@@ -3,15 +3,14 @@
 What AWS itself does is untested.
 """
 
-from functools import cache
+import copy
+import pickle
 
-import botocore.handlers
-import botocore.loaders
 import numpy as np
 import oracles
 import pytest
 import torch
-from braket_service import DM1, QPU, SETS, SV1, Service
+from braket_service import DM1, QPU, SETS, SV1, installed
 from contracts.backend_contract import SAMPLED, SIGMAS, equal_rows, no_angles
 from random_circuits import every_gate, random_angles, random_circuit
 
@@ -25,8 +24,6 @@ from qnn.errors import (
     BackendUnavailableError,
     CapabilityError,
     CircuitRefusedError,
-    JobFailedError,
-    JobTimeoutError,
     QuotaError,
     RateLimitError,
     UnknownNameError,
@@ -36,30 +33,12 @@ FOLDER = "amazon-braket-test/folder"
 FLIP = Circuit(2, (Operation("PauliX", (1,)),), (Expectation(pauli("IZ")),))
 
 
-# Every session of botocore reads its megabytes of JSON anew: here they are read once.
-_read_file = cache(botocore.loaders.JSONFileLoader().load_file)
-
-
 @pytest.fixture
 def service(monkeypatch, tmp_path):
-    """AWS with credentials and a region, and nobody else's configuration."""
-    made = Service()
-    handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-send", made.answer)]
-    monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
-    monkeypatch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda self, path: _read_file(path))
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "AMZN_BRAKET_TASK_RESULTS_S3_URI"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    return made
+    return installed(monkeypatch, tmp_path)
 
 
-def test_exact_values_are_one_batch(service):
+def test_exact_values_are_a_task_for_each_circuit(service):
     circuit = random_circuit(3, 3, n_operations=6)
     angles = random_angles(circuit, 2)
     executable = Braket("sv1", s3_folder=FOLDER).compile(circuit)
@@ -68,7 +47,7 @@ def test_exact_values_are_one_batch(service):
         values = executable.run(angles).values
     np.testing.assert_allclose(values, oracles.values(circuit, angles.shared, angles.rows), atol=1e-9)
     assert len(service.tasks) == 2 * len(executable.plan.settings)
-    assert usage.jobs == 1 and usage.circuits == len(service.tasks)
+    assert usage.jobs == usage.circuits == len(service.tasks)
     assert {task["shots"] for task in service.tasks} == {0}
     assert {(task["outputS3Bucket"], task["outputS3KeyPrefix"]) for task in service.tasks} == {tuple(FOLDER.split("/"))}
 
@@ -187,22 +166,6 @@ def test_missing_credentials_and_region(service, monkeypatch):
     assert not service.requests
 
 
-@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
-def test_tasks_without_result_are_not_submitted_again(service, status):
-    service.status = status
-    executable = Braket("sv1", s3_folder=FOLDER).compile(FLIP)
-    with pytest.raises(JobFailedError, match=rf"quantum-task/task-1 is {status} \(the cryostat is warm\)"):
-        executable.run(no_angles(1))
-    assert len(service.tasks) == 1
-
-
-def test_the_timeout_ends_the_waiting(service):
-    service.status = "QUEUED"
-    executable = Braket("sv1", s3_folder=FOLDER, timeout=0.05).compile(FLIP)
-    with pytest.raises(JobTimeoutError, match=r"did not end within 0.05 s: arn:\S+/task-\d is QUEUED. They go on"):
-        executable.run(no_angles(1))
-
-
 @pytest.mark.parametrize(
     ("refusal", "error", "text"),
     [
@@ -220,13 +183,43 @@ def test_refusals_at_submission(service, refusal, error, text):
     assert "AAA" not in str(caught.value)
 
 
-def test_options_reach_the_batch(service, mocker):
-    from braket.aws import AwsDevice
-
-    spy = mocker.spy(AwsDevice, "run_batch")
-    Braket("sv1", s3_folder="s3://amazon-braket-test/a/b/", timeout=60, max_parallel=3).compile(FLIP).run(no_angles(1))
-    options = spy.call_args.kwargs
-    assert options["s3_destination_folder"] == ("amazon-braket-test", "a/b")
-    assert options["poll_timeout_seconds"] == 60 and options["max_parallel"] == 3
-    assert {task["outputS3KeyPrefix"] for task in service.tasks} == {"a/b"}
+def test_options_reach_the_tasks(service):
+    Braket("sv1", s3_folder="s3://amazon-braket-test/a/b/").compile(FLIP).run(no_angles(1))
+    assert {(task["outputS3Bucket"], task["outputS3KeyPrefix"]) for task in service.tasks} == {
+        ("amazon-braket-test", "a/b")
+    }
     assert resolve("braket:sv1").name == "braket:sv1" and Braket(SV1).capabilities.max_wires == 34
+
+
+def test_the_folder_of_the_environment(service, monkeypatch):
+    monkeypatch.setenv("AMZN_BRAKET_TASK_RESULTS_S3_URI", "s3://amazon-braket-mine/there")
+    Braket("sv1").compile(FLIP).run(no_angles(1))
+    assert service.tasks[0]["outputS3Bucket"] == "amazon-braket-mine"
+    assert service.tasks[0]["outputS3KeyPrefix"] == "there"
+
+
+def test_a_backend_asks_for_its_device_once(service):
+    other = Circuit(1, (Operation("PauliX", (0,)),), (Expectation(pauli("Z")),))
+    backend = Braket("sv1", s3_folder=FOLDER)
+    assert float(backend.compile(FLIP).run(no_angles(1)).values) == -1
+    backend.compile(other)
+    assert _looks(service) == 1
+    for twin in (pickle.loads(pickle.dumps(backend)), copy.deepcopy(backend)):
+        assert float(twin.compile(other).run(no_angles(1)).values) == -1
+    assert _looks(service) == 3
+    backend.compile(Circuit(1, (), (Expectation(pauli("Z")),)))
+    assert _looks(service) == 3
+
+
+def test_a_device_that_was_offline_is_asked_again(service):
+    backend = Braket("sv1", s3_folder=FOLDER)
+    service.online = "OFFLINE"
+    with pytest.raises(BackendUnavailableError, match="got OFFLINE"):
+        backend.compile(FLIP)
+    service.online = "ONLINE"
+    assert float(backend.compile(FLIP).run(no_angles(1)).values) == -1
+
+
+def _looks(service):
+    """How often the device was asked for."""
+    return sum(path.startswith("/device/") for _, path in service.requests)

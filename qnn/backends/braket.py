@@ -34,13 +34,15 @@ if TYPE_CHECKING:
     from braket.circuits.noise_model import NoiseModel
 
 Sampler = Literal["exact", "braket"]
+_CONNECTIONS = 100  # as many as Braket's SDK keeps for a batch
 
 
 class Braket(CompilingBackend):
     """A device of Amazon Braket; all rows of a call, shifted ones included, are one submission.
 
     On this machine that is one call of `LocalSimulator.run_batch`. At AWS it is a program set where the device takes
-    them (split at its limits), and otherwise one batch of tasks; nothing is submitted a second time by itself.
+    them (split at its limits), and otherwise a task for every circuit; nothing is submitted a second time by itself,
+    the meter counts tasks as jobs, and an error has the ARNs of all tasks as its attribute `job_ids`.
 
     Nothing at AWS has been tried: see docs/providers/braket.md.
 
@@ -55,8 +57,8 @@ class Braket(CompilingBackend):
             device returns exact distributions.
         s3_folder: "bucket/prefix" for the results of tasks at AWS. None: Braket's default bucket, which is made if need
             be.
-        timeout: seconds to wait for the results of a submission to AWS; None waits five days.
-        max_parallel: tasks of a batch that are at AWS at the same time; None: 10.
+        timeout: seconds for all tasks of a call at AWS, from the first request to the last result; None: five days.
+        max_parallel: tasks of a call that are at AWS at the same time; None: 10.
 
     Raises:
         MissingDependencyError: amazon-braket-sdk is not installed.
@@ -80,6 +82,7 @@ class Braket(CompilingBackend):
         self.noise = noise
         self.s3_folder, self.timeout, self.max_parallel = s3_folder, timeout, max_parallel
         self._given_sampler = sampler
+        self._at_aws: AwsPlace | None = None  # one session and one look at the device for all circuits
         self._arn = braket_options.arn_of(device)
         self._simulator = braket_options.simulator_of(device)
         self.sampler = braket_options.sampler_for(self._simulator, sampler, self.name)
@@ -145,22 +148,29 @@ class Braket(CompilingBackend):
         return BraketExecutable(circuit, self, place, programs, facts)
 
     def _place(self) -> LocalPlace | AwsPlace:
+        """Where circuits run. A local simulator belongs to one circuit; a device at AWS is connected to once."""
         if self._arn is None:
             from braket.devices import LocalSimulator
 
             assert self._simulator is not None
             return LocalPlace(LocalSimulator(_simulator_class(self._simulator.density)()), self.name)
-        options = {
-            "s3_destination_folder": None
-            if self.s3_folder is None
-            else braket_options.bucket_and_prefix(self.s3_folder),
-            "poll_timeout_seconds": self.timeout,
-            "max_parallel": self.max_parallel,
-        }
-        given = {key: value for key, value in options.items() if value is not None}
-        place = AwsPlace(_connect(self._arn, self.name), self.name, _program_set, given)
-        place.check_open()
-        return place
+        if self._at_aws is None:
+            folder = None if self.s3_folder is None else braket_options.bucket_and_prefix(self.s3_folder)
+            place = AwsPlace(
+                _connect(self._arn, self.name),
+                self.name,
+                _program_set,
+                s3_folder=folder,
+                timeout=self.timeout,
+                max_parallel=self.max_parallel,
+            )
+            place.check_open()  # before it is kept: a device that is offline is asked again
+            self._at_aws = place
+        return self._at_aws
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The options, without the session at AWS."""
+        return super().__getstate__() | {"_at_aws": None}
 
     def _check_width(self, n_qubits: int, place: LocalPlace | AwsPlace) -> None:
         limits = [place.n_qubits] if isinstance(place, AwsPlace) else []
@@ -238,6 +248,7 @@ def _connect(arn: str, name: str) -> Any:
         UnknownNameError: AWS knows no such device.
     """
     from boto3 import Session
+    from botocore.config import Config
     from braket.aws import AwsDevice, AwsSession
 
     try:
@@ -255,7 +266,8 @@ def _connect(arn: str, name: str) -> Any:
                     f'Backend "{name}" needs an AWS region, and none is set. '
                     "Set AWS_DEFAULT_REGION to one of Amazon Braket, such as us-east-1."
                 )
-            return AwsDevice(arn, aws_session=AwsSession(boto_session=session))
+            connections = Config(max_pool_connections=_CONNECTIONS)
+            return AwsDevice(arn, aws_session=AwsSession(boto_session=session, config=connections))
     except UnknownNameError as error:
         raise unknown_name("Amazon Braket device", arn, _listed()) from error
 

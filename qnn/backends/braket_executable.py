@@ -97,7 +97,8 @@ class BraketExecutable(Executable):
             result = Estimate(like(self._from_words(values), angles))
         else:
             result = estimate(self.plan, self._exact(values), angles, shots, keys)
-        self.record(n_rows, shots)
+        if not self.backend.capabilities.remote:  # tasks at AWS are counted as they are submitted
+            self.record(n_rows, shots)
         return result
 
     def circuits_per_row(self, shots: int | None) -> int:

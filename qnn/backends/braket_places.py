@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -9,9 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from qnn.backends.braket_errors import failures
-from qnn.errors import ArgumentError, BackendUnavailableError, CircuitRefusedError, JobFailedError, JobTimeoutError
-
-_NO_RESULT = ("FAILED", "CANCELLED")
+from qnn.backends.braket_tasks import DEFAULT_PARALLEL, DEFAULT_TIMEOUT_S, Submission, Task, naming
+from qnn.errors import ArgumentError, BackendUnavailableError, CircuitRefusedError, JobFailedError
 
 
 class Request(NamedTuple):
@@ -60,22 +60,34 @@ class LocalPlace:
 
 
 class AwsPlace:
-    """A device at AWS: program sets where it takes them, else a batch of tasks.
+    """A device at AWS: program sets where it takes them, else a task for every row. The meter counts tasks.
 
     Args:
         device: the `AwsDevice`.
         name: as in the registry.
         make_set: makes a `ProgramSet` of programs whose inputs are lists, for so many shots per executable.
-        options: keyword options of `AwsDevice.run_batch`.
+        s3_folder: bucket and prefix of the results; None for Braket's default.
+        timeout: seconds for all tasks of a call; None for five days.
+        max_parallel: tasks of a call that are at AWS at the same time; None for 10.
     """
 
     def __init__(
-        self, device: Any, name: str, make_set: Callable[[list[Request], int], Any], options: dict[str, Any]
+        self,
+        device: Any,
+        name: str,
+        make_set: Callable[[list[Request], int], Any],
+        *,
+        s3_folder: tuple[str, str] | None = None,
+        timeout: float | None = None,
+        max_parallel: int | None = None,
     ) -> None:
         self._device = device
         self._name = name
         self._make_set = make_set
-        self._options = options
+        self._options = {} if s3_folder is None else {"s3_destination_folder": s3_folder}
+        self._timeout = DEFAULT_TIMEOUT_S if timeout is None else timeout
+        self._max_parallel = DEFAULT_PARALLEL if max_parallel is None else max_parallel
+        self._interval = (device.properties.service.getTaskPollIntervalMillis or 1000) / 1000
         action = device.properties.action
         if "braket.ir.openqasm.program" not in action:
             raise CircuitRefusedError(f"{name} does not run circuits of gates. Use another device of Amazon Braket.")
@@ -112,68 +124,54 @@ class AwsPlace:
 
     def exact(self, requests: Sequence[Request]) -> list[np.ndarray]:
         """The expectation values of the words of every row, request by request."""
-        programs, inputs = _flat(requests)
-        return [np.array(result.values, dtype=float) for result in self._run(programs, shots=0, inputs=inputs)]
+        results, _ = self._run(_single(requests, 0))
+        return [np.array(result.values, dtype=float) for result in results]
 
     def sample(self, requests: Sequence[Request], shots: int) -> list[Sample]:
         """The device's own shots."""
         self.check_shots(shots)
         if self._sets is None:
-            programs, inputs = _flat(requests)
-            results = self._run(programs, shots=shots, inputs=inputs)
+            results, _ = self._run(_single(requests, shots))
             return [Sample(result.measurements, result.measured_qubits) for result in results]
         most = max(1, min(self._sets.maximumExecutables, self._sets.maximumTotalShots // shots))
         sets = [self._make_set(part, shots) for part in _parts(requests, most)]
-        results = self._run(sets, shots=[one.total_shots for one in sets])
+        results, job_ids = self._run([Task(one, one.total_shots, one.total_shots // shots) for one in sets])
         executables = [entry for result in results for program in result.entries for entry in program.entries]
         failed = [entry for entry in executables if not hasattr(entry, "measurements")]
         if failed:
-            raise JobFailedError(
+            error = JobFailedError(
                 f"{len(failed)} of {len(executables)} circuits failed on {self._name}: {failed[0]}. "
-                "Look at the task in the console of Amazon Braket."
+                "Look at the tasks in the console of Amazon Braket."
             )
+            raise naming(error, job_ids, len(sets))
         return [Sample(entry.measurements, entry.measured_qubits) for entry in executables]
 
-    def _run(self, specifications: list[Any], **arguments: Any) -> list[Any]:
-        """The results of one batch; a task that ends without one is not submitted again, as Braket would do."""
-        with failures(f"submit to {self._name}"):
-            batch = self._device.run_batch(specifications, **arguments, **self._options)
-        with failures(f"return the results of {self._name}"):
-            results = batch.results(max_retries=0)
-            unfinished = [
-                (task.id, task.metadata(use_cached_value=True))
-                for task, result in zip(batch.tasks, results, strict=True)
-                if result is None
-            ]
-        if unfinished:
-            raise _without_result(self._name, unfinished, len(results), self._options.get("poll_timeout_seconds"))
-        return results
-
-
-def _without_result(
-    name: str, unfinished: Sequence[tuple[str, dict[str, Any]]], n_tasks: int, timeout: float | None
-) -> JobFailedError | JobTimeoutError:
-    """The error for tasks (ARN, metadata) that gave no result."""
-    ended = [(arn, facts) for arn, facts in unfinished if facts.get("status") in _NO_RESULT]
-    if ended:
-        arn, facts = ended[0]
-        reason = f" ({facts['failureReason'].rstrip('.')})" if facts.get("failureReason") else ""
-        return JobFailedError(
-            f"{len(ended)} of {n_tasks} tasks on {name} ended without a result: {arn} is {facts['status']}{reason}. "
-            "Look at it in the console of Amazon Braket before running it again."
+    def _run(self, tasks: list[Task]) -> tuple[list[Any], tuple[str, ...]]:
+        """The results of all tasks, and their ARNs; the meter has them."""
+        if "s3_destination_folder" not in self._options and "AMZN_BRAKET_TASK_RESULTS_S3_URI" not in os.environ:
+            with failures(f"find the bucket for the results of {self._name}"):
+                self._device.aws_session.default_bucket()  # made here if need be, and not by several threads
+        submission = Submission(
+            self._device,
+            self._name,
+            tasks,
+            max_parallel=self._max_parallel,
+            timeout=self._timeout,
+            interval=self._interval,
+            options=self._options,
         )
-    arn, facts = unfinished[0]
-    within = "in time" if timeout is None else f"within {timeout:g} s"
-    return JobTimeoutError(
-        f"{len(unfinished)} of {n_tasks} tasks on {name} did not end {within}: {arn} is "
-        f"{facts.get('status')}. They go on and are paid for: give a longer `timeout`, or cancel them in the console."
-    )
+        return submission.results(), submission.job_ids
 
 
 def _flat(requests: Sequence[Request]) -> tuple[list[Any], list[dict[str, float]]]:
     """One program and one dictionary of inputs for each row of each request."""
     programs = [request.program for request in requests for _ in request.inputs]
     return programs, [row for request in requests for row in request.inputs]
+
+
+def _single(requests: Sequence[Request], shots: int) -> list[Task]:
+    """A task for each row of each request."""
+    return [Task(program, shots, inputs=row) for program, row in zip(*_flat(requests), strict=True)]
 
 
 def _parts(requests: Sequence[Request], most: int) -> list[list[Request]]:
