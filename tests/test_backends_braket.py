@@ -229,7 +229,7 @@ def test_specification_has_what_differs_from_the_defaults():
     assert Braket().specification() == {"name": "braket:local"}
     options = {"noise": 0.01, "sampler": "braket"}
     assert Braket("local_dm", **options).specification() == {"name": "braket:local_dm", **options}
-    options = {"sampler": "braket", "s3_folder": "amazon-braket-a/b", "timeout": 5.0, "max_parallel": 2}
+    options = {"sampler": "braket", "s3_folder": "amazon-braket-a/b", "timeout_s": 5.0, "max_parallel": 2}
     assert Braket("sv1", **options).specification() == {"name": "braket:sv1", **options}
 
 
@@ -249,7 +249,7 @@ def test_unknown_names():
 
 
 def test_options_of_the_wrong_device():
-    for option, value in {"s3_folder": "a/b", "timeout": 3, "max_parallel": 2}.items():
+    for option, value in {"s3_folder": "a/b", "timeout_s": 3, "max_parallel": 2}.items():
         with pytest.raises(ArgumentError, match=f"`{option}` must be left out for braket:local, which runs on this"):
             resolve("braket:local", **{option: value})
     for device in ("local", "sv1", "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"):
@@ -272,7 +272,7 @@ def test_values_that_cannot_be_used():
     for folder in ("bucket", "s3://bucket/", "", 3):
         with pytest.raises(ArgumentError, match="`s3_folder` must be a bucket and a folder in it"):
             Braket("sv1", s3_folder=folder)
-    for options in ({"timeout": 0}, {"timeout": "1"}, {"max_parallel": -1}, {"max_parallel": True}):
+    for options in ({"timeout_s": 0}, {"timeout_s": "1"}, {"max_parallel": -1}, {"max_parallel": True}):
         with pytest.raises(ArgumentError, match="must be a positive number"):
             Braket("sv1", **options)
     with pytest.raises(ArgumentError, match=r"`max_parallel` must be a whole number; got 1\.5"):

@@ -141,7 +141,7 @@ def test_circuits_that_failed_in_a_program_set(service):
 def test_the_timeout_is_one_for_all_tasks(service):
     """Six tasks, two at a time, that never end: 1 s altogether, and the others are not submitted."""
     service.status = "QUEUED"
-    executable = flip(timeout=1, max_parallel=2)
+    executable = flip(timeout_s=1, max_parallel=2)
     began = time.monotonic()
     with (
         _meter.measure() as usage,
@@ -163,7 +163,7 @@ def test_max_parallel_bounds_the_tasks_at_aws(service):
         assert service.most_unfinished <= most
     service.status = "QUEUED"
     with pytest.raises(JobTimeoutError, match="Submitted: 4 of 9 tasks"):
-        flip(timeout=1, max_parallel=4).run(no_angles(9), shots=10)
+        flip(timeout_s=1, max_parallel=4).run(no_angles(9), shots=10)
 
 
 def test_results_keep_the_order_of_rows(service):

@@ -57,7 +57,7 @@ class Braket(CompilingBackend):
             device returns exact distributions.
         s3_folder: "bucket/prefix" for the results of tasks at AWS. None: Braket's default bucket, which is made if need
             be.
-        timeout: seconds for all tasks of a call at AWS, from the first request to the last result; None: five days.
+        timeout_s: seconds for all tasks of a call at AWS, from the first request to the last result; None: five days.
         max_parallel: tasks of a call that are at AWS at the same time; None: 10.
 
     Raises:
@@ -73,20 +73,20 @@ class Braket(CompilingBackend):
         noise: float | NoiseModel | None = None,
         sampler: Sampler | None = None,
         s3_folder: str | None = None,
-        timeout: float | None = None,
+        timeout_s: float | None = None,
         max_parallel: int | None = None,
     ) -> None:
         super().__init__()
         self.device = device
         self.name = f"braket:{device}"
         self.noise = noise
-        self.s3_folder, self.timeout, self.max_parallel = s3_folder, timeout, max_parallel
+        self.s3_folder, self.timeout_s, self.max_parallel = s3_folder, timeout_s, max_parallel
         self._given_sampler = sampler
         self._at_aws: AwsPlace | None = None  # one session and one look at the device for all circuits
         self._arn = braket_options.arn_of(device)
         self._simulator = braket_options.simulator_of(device)
         self.sampler = braket_options.sampler_for(self._simulator, sampler, self.name)
-        remote = {"s3_folder": s3_folder, "timeout": timeout, "max_parallel": max_parallel}
+        remote = {"s3_folder": s3_folder, "timeout_s": timeout_s, "max_parallel": max_parallel}
         braket_options.check_remote(remote, self.name, is_remote=self._arn is not None)
         if noise is not None:
             braket_options.check_noisy(self._simulator, noise, self.name)
@@ -125,7 +125,7 @@ class Braket(CompilingBackend):
             "noise": self.noise,
             "sampler": self._given_sampler,
             "s3_folder": self.s3_folder,
-            "timeout": self.timeout,
+            "timeout_s": self.timeout_s,
             "max_parallel": self.max_parallel,
         }
         return {"name": self.name} | {key: value for key, value in options.items() if value is not None}
@@ -161,7 +161,7 @@ class Braket(CompilingBackend):
                 self.name,
                 _program_set,
                 s3_folder=folder,
-                timeout=self.timeout,
+                timeout_s=self.timeout_s,
                 max_parallel=self.max_parallel,
             )
             place.check_open()  # before it is kept: a device that is offline is asked again

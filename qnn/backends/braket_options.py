@@ -71,7 +71,7 @@ def check_remote(options: Mapping[str, Any], name: str, *, is_remote: bool) -> N
     """Refuse options for AWS on this machine, and values that cannot be used.
 
     Args:
-        options: `s3_folder`, `timeout` and `max_parallel`; None where not given.
+        options: `s3_folder`, `timeout_s` and `max_parallel`; None where not given.
         name: of the backend.
         is_remote: whether the device is at AWS.
     """

@@ -67,7 +67,7 @@ class AwsPlace:
         name: as in the registry.
         make_set: makes a `ProgramSet` of programs whose inputs are lists, for so many shots per executable.
         s3_folder: bucket and prefix of the results; None for Braket's default.
-        timeout: seconds for all tasks of a call; None for five days.
+        timeout_s: seconds for all tasks of a call; None for five days.
         max_parallel: tasks of a call that are at AWS at the same time; None for 10.
     """
 
@@ -78,14 +78,14 @@ class AwsPlace:
         make_set: Callable[[list[Request], int], Any],
         *,
         s3_folder: tuple[str, str] | None = None,
-        timeout: float | None = None,
+        timeout_s: float | None = None,
         max_parallel: int | None = None,
     ) -> None:
         self._device = device
         self._name = name
         self._make_set = make_set
         self._options = {} if s3_folder is None else {"s3_destination_folder": s3_folder}
-        self._timeout = DEFAULT_TIMEOUT_S if timeout is None else timeout
+        self._timeout = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
         self._max_parallel = DEFAULT_PARALLEL if max_parallel is None else max_parallel
         self._interval = (device.properties.service.getTaskPollIntervalMillis or 1000) / 1000
         action = device.properties.action
@@ -156,7 +156,7 @@ class AwsPlace:
             self._name,
             tasks,
             max_parallel=self._max_parallel,
-            timeout=self._timeout,
+            timeout_s=self._timeout,
             interval=self._interval,
             options=self._options,
         )

@@ -48,7 +48,7 @@ class Submission:
         name: of the backend.
         tasks: what to submit.
         max_parallel: tasks that are submitted and have not ended, at any time.
-        timeout: seconds from the first request to the last result.
+        timeout_s: seconds from the first request to the last result.
         interval: seconds between two looks at a task.
         options: further options of `AwsDevice.run`.
     """
@@ -60,12 +60,12 @@ class Submission:
         tasks: Sequence[Task],
         *,
         max_parallel: int,
-        timeout: float,
+        timeout_s: float,
         interval: float,
         options: dict[str, Any],
     ) -> None:
         self._device, self._name, self._tasks = device, name, tasks
-        self._max_parallel, self._timeout, self._interval = max_parallel, timeout, interval
+        self._max_parallel, self._timeout, self._interval = max_parallel, timeout_s, interval
         self._options = options
         self._submitted: list[Any] = [None] * len(tasks)
         self._deadline = 0.0
@@ -95,7 +95,7 @@ class Submission:
                 error,
                 self.job_ids,
                 len(self._tasks),
-                "They go on and are paid for: give a longer `timeout`, or cancel them in the console.",
+                "They go on and are paid for: give a longer `timeout_s`, or cancel them in the console.",
             )
             raise
         except QnnError as error:
