@@ -128,6 +128,8 @@ def test_a_training_step_is_one_job(mocker, batch):
     circuits = batch * (1 + 2 * 6)
     assert usage == _meter.Usage(circuits=circuits, shots=20 * circuits, jobs=1)
     assert layer.explain(batch).jobs_per_step == 1
+    layer.to_backend("ibm:fake_manila", shots=20, max_executions=20 * 13 * 2)
+    assert layer.explain(batch).jobs_per_step == -(-batch // 2)
 
 
 def test_gradients_are_aers_within_their_noise():

@@ -131,6 +131,10 @@ class Executable(ABC):
         """Circuits executed for one row: one per measurement setting when sampling, one when amplitudes are at hand."""
         return max(1, len(self.plan.settings)) if shots else 1
 
+    def jobs_for(self, n_rows: int, shots: int | None) -> int:
+        """Jobs that one call with `n_rows` rows is: one, unless a service's limits ask for more."""
+        return 1
+
     def record(self, n_rows: int, shots: int | None) -> None:
         """Count one call with `n_rows` rows in the open meters."""
         if not n_rows:

@@ -84,6 +84,10 @@ class IBMExecutable(Executable):
         """One for each measurement basis, times the noise factors of an extrapolation."""
         return max(1, len(self.plan.settings)) * self.backend.circuits_per_setting
 
+    def jobs_for(self, n_rows: int, shots: int | None) -> int:
+        """As many as IBM's limit of executions makes of the rows."""
+        return -(-n_rows // self._rows_per_job(n_rows, shots)) if n_rows and shots else 1
+
     def _submitted(self, angles: np.ndarray, shots: int, seed: int | None) -> list[Any]:
         """One job, or as few as the service's limit allows, for rows (N, S + R)."""
         step = self._rows_per_job(len(angles), shots)

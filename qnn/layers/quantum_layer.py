@@ -487,6 +487,7 @@ class QuantumLayer(torch.nn.Module):
         facts = {k: v for k, v in compiled.executable.describe().items() if v is not None}
         trained = any(weight.requires_grad for weight in self.parameters())
         circuits = compiled.circuits_per_row(trained, input_gradients) * batch_size
+        per_row = compiled.executable.circuits_per_row(self.shots)
         return Explanation(
             backend=self.backend.name,
             gradient=method,
@@ -495,7 +496,7 @@ class QuantumLayer(torch.nn.Module):
             circuits_per_step=circuits,
             shots_per_circuit=self.shots,
             shots_per_step=circuits * (self.shots or 0),
-            jobs_per_step=1,
+            jobs_per_step=compiled.executable.jobs_for(circuits // per_row, self.shots),
             measurement_bases=len(compiled.executable.plan.settings),
             n_qubits=self.circuit.n_wires,
             n_inputs=self.n_inputs,
