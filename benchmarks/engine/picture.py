@@ -18,8 +18,8 @@ INK, QUIET = "#222222", "#6b6b6b"
 # Okabe and Ito's colours, which colour-blind readers can tell apart; marker and label repeat what the colour says.
 LOOKS = {
     "qnn": ("qnn", "#0072b2", "o", 2.4),
-    "c-best": ("C kernel", "#8c8c8c", "x", 1.2),
-    "c-gates": ("C, by gates", "#b8b8b8", "+", 1.2),
+    "c-best": ("C, best", "#8c8c8c", "x", 1.2),
+    "c-gates": ("C, gate by gate", "#b8b8b8", "+", 1.2),
     "tensorcircuit": ("TensorCircuit-NG", "#d55e00", "s", 1.4),
     "deepquantum": ("DeepQuantum", "#009e73", "^", 1.4),
     "pennylane": ("default.qubit", "#cc79a7", "D", 1.4),
@@ -112,7 +112,7 @@ def draw(sweep: dict, path: Path) -> None:
     chosen = {}
     for line in lines():
         chosen.setdefault(line.axis, line.points)
-    figure, panels = plt.subplots(1, 3, figsize=(13.5, 4.6))
+    figure, panels = plt.subplots(1, 3, figsize=(14.5, 4.6))
     for axes, axis in zip(panels, AXES, strict=True):
         _panel(axes, axis, chosen[axis], records)
     panels[0].set_ylabel("ms for one forward and backward pass")
@@ -124,6 +124,6 @@ def draw(sweep: dict, path: Path) -> None:
         fontsize=11.5,
         color=INK,
     )
-    figure.subplots_adjust(left=0.055, right=0.905, bottom=0.12, top=0.84, wspace=0.48)
+    figure.subplots_adjust(left=0.055, right=0.905, bottom=0.12, top=0.84, wspace=0.62)
     figure.savefig(path, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.12)
     plt.close(figure)
