@@ -198,10 +198,18 @@ def test_aws_out_of_reach_while_waiting(service):
     assert caught.value.job_ids == arns(1)
 
 
-def test_an_interrupt_tells_what_goes_on(service):
+@pytest.fixture
+def interruptible():
+    """A process started in the background by a shell ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_tells_what_goes_on(service, interruptible):
     service.status = "QUEUED"
     service.at_create = lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     with _meter.measure() as usage, pytest.raises(KeyboardInterrupt) as caught:
-        flip(max_parallel=1).run(no_angles(3), shots=10)
+        flip(max_parallel=1, timeout_s=30).run(no_angles(3), shots=10)
     assert any(arns(1)[0] in note for note in caught.value.__notes__)
     assert len(service.tasks) == usage.jobs == 1
