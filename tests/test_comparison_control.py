@@ -44,16 +44,16 @@ SAMPLED = "hybrid@aer,hybrid@aer+fake_manila,mlp-matched"
 N_SAMPLED_SEEDS = 3
 
 
-def sampled(out, seeds: int, shuffle_labels: bool) -> dict[str, list[float]]:
+def sampled(out, shuffle_labels: bool) -> dict[str, list[float]]:
     """Accuracies by contestant on the reduced budget of the shots and noise table."""
     options = {"reduced_train": 100, "reduced_epochs": 8, "tuning_trials": 1, "shots": 256}
-    options |= {"seeds": seeds, "shuffle_labels": shuffle_labels}
+    options |= {"seeds": N_SAMPLED_SEEDS, "shuffle_labels": shuffle_labels}
     comparison = compare("digits", SAMPLED, out=out, jobs=0, progress=False, **options)
     found: dict[str, list[float]] = {}
     for record in comparison.records:
         if record.n_train == 100:
             found.setdefault(record.model, []).append(record.test_accuracy)
-    assert all(len(accuracies) == seeds for accuracies in found.values())
+    assert all(len(accuracies) == N_SAMPLED_SEEDS for accuracies in found.values())
     return found
 
 
@@ -61,8 +61,7 @@ def sampled(out, seeds: int, shuffle_labels: bool) -> dict[str, list[float]]:
 def test_with_shots_and_noise_too_shuffled_labels_leave_chance_and_true_ones_do_not(tmp_path):
     """The same bound, 4σ of the mean; the same training with true labels ends outside of it."""
     bound = 4 * 0.095 / np.sqrt(N_SAMPLED_SEEDS)
-    shuffled = sampled(tmp_path / "shuffled", N_SAMPLED_SEEDS, True)
-    true = sampled(tmp_path / "true", 1, False)
+    shuffled, true = sampled(tmp_path / "shuffled", True), sampled(tmp_path / "true", False)
     for model in SAMPLED.split(","):
         assert abs(np.mean(shuffled[model]) - 0.1) < bound, model
         assert np.mean(true[model]) - 0.1 > bound, model

@@ -21,7 +21,13 @@ from qnn.errors import ArgumentError, RecordError, StorageError, StudyError, Tra
 SMALL = {"task": "iris,moons", "models": "logistic,mlp", "seeds": 2, "epochs": 3, "tuning_trials": 2}
 LONG = "compare --task digits --models logistic,mlp --seeds 3 --epochs 12 --tuning-trials 2"
 LONG_STUDY = define_study("digits", "logistic,mlp", seeds=3, epochs=12, tuning_trials=2)
-PROGRAM = "import sys; from qnn.cli import main; sys.exit(main())"
+# A process started in the background by a shell ignores interrupts, and so would its children.
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from qnn.cli import main
+sys.exit(main())
+"""
 
 
 def run_small(out: Path | None, **options) -> Comparison:
