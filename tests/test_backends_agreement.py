@@ -14,6 +14,7 @@ REPETITIONS = 40  # estimate sigma well enough that 5 of it are exceeded once in
 HEAVY_HEX = [[0, 1], [1, 2], [2, 3], [3, 4], [1, 5], [5, 6], [6, 3]]  # routing and a layout that is not trivial
 EXACT = [
     ("aer", {}),
+    ("aer", {"method": "statevector"}),
     ("aer", {"method": "density_matrix"}),
     ("aer", {"method": "matrix_product_state"}),
     (Aer(noise=GenericBackendV2(7, ["rz", "sx", "x", "cx"], coupling_map=HEAVY_HEX, noise_info=False)), {}),

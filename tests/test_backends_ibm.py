@@ -17,6 +17,7 @@ from test_backends_noise import excited, manila, plain_aer
 
 from qnn import QuantumLayer, _meter
 from qnn.backends import IBM, Aer, from_specification, read_out, resolve
+from qnn.backends.ibm_options import mode_by_plan
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Expectation, PauliSum, Variance, pauli
 from qnn.errors import ArgumentError, AuthenticationError, CapabilityError, RateLimitError, UnknownNameError
@@ -227,6 +228,17 @@ def test_sessions_and_batches_are_opened_once_and_closed(mocker, mode, cls):
         assert opened.call_count == 1 and closed.call_count == 0
     assert closed.call_count == 1
     assert mode in executable.describe()["execution_mode"]
+
+
+def test_the_mode_follows_the_plan():
+    """As `QiskitRuntimeService.instances` lists them."""
+    instances = [{"crn": "crn:a", "plan": "open", "name": "mine"}, {"crn": "crn:b", "plan": "premium", "name": "lab"}]
+    assert [mode_by_plan(None, instances, crn) for crn in ("crn:a", "crn:b", "crn:c")] == ["job", "batch", "job"]
+    assert mode_by_plan("session", instances, "crn:b") == "session"
+    assert mode_by_plan("job", instances, "crn:b") == "job"
+    with pytest.raises(CapabilityError, match='`mode` must be "job" or "batch" on the open plan'):
+        mode_by_plan("session", instances, "crn:a")
+    assert IBM("fake_manila").compile(WORDS).describe()["execution_mode"] == "job, on this machine"
 
 
 def test_a_large_request_is_several_jobs_with_all_rows_in_order():

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from qnn.backends._qiskit import BoundCircuit, launch
-from qnn.backends.base import Angles, Estimate, Executable
+from qnn.backends.base import Angles, Estimate
+from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import estimate, from_counts
 from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
 from qnn.backends.readout import apply_confusion
@@ -39,17 +40,16 @@ class MeasuredSetting:
     confusions: tuple[np.ndarray | None, ...]
 
 
-class AerExecutable(Executable):
+class AerExecutable(SettingsExecutable):
     """A circuit transpiled for Aer."""
 
     def __init__(
         self, circuit: Circuit, backend: Aer, simulator: Any, settings: Sequence[MeasuredSetting], facts: dict[str, Any]
     ) -> None:
-        super().__init__(circuit, backend)
+        super().__init__(circuit, backend, facts)
         self.backend: Aer = backend
         self._simulator = simulator
         self._settings = tuple(settings)
-        self._facts = facts
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row of every setting in one call of `AerSimulator.run`.
@@ -66,8 +66,7 @@ class AerExecutable(Executable):
             )
         n_rows = angles.n_rows
         if n_rows == 0 or not self._settings:
-            flat = [np.full((n_rows, 2 ** len(s.confusions)), 0.5 ** len(s.confusions)) for s in self._settings]
-            return estimate(self.plan, flat, angles, shots, keys)
+            return self._without_running(angles, shots, keys)
         widest = max(len(s.confusions) for s in self._settings)
         check_table(self.circuit, n_rows, widest, "Measure fewer wires, or run fewer rows at a time.")
         values = dense_angles(angles)
@@ -77,14 +76,6 @@ class AerExecutable(Executable):
             result = estimate(self.plan, self._distributions(values), angles, shots, keys)
         self.record(n_rows, shots)
         return result
-
-    def circuits_per_row(self, shots: int | None) -> int:
-        """One per measurement setting, sampled or exact."""
-        return max(1, len(self.plan.settings))
-
-    def describe(self) -> dict[str, Any]:
-        """Depth and two-qubit gates after transpiling, the layout, and how the circuit is simulated."""
-        return super().describe() | self._facts
 
     def _distributions(self, values: np.ndarray) -> list[np.ndarray]:
         """The distribution of reported outcomes of each setting, shape (N, 2^k)."""

@@ -18,7 +18,7 @@ from qnn.backends.braket_places import AwsPlace, LocalPlace, Request
 from qnn.backends.braket_simulator import ReadsOnce
 from qnn.backends.braket_words import WordReadout, word_readout
 from qnn.backends.compiled import CompilingBackend
-from qnn.circuits.circuit import Circuit
+from qnn.circuits.circuit import Circuit, n_layers
 from qnn.circuits.settings import Setting, plan_measurements
 from qnn.errors import (
     ArgumentError,
@@ -141,7 +141,7 @@ class Braket(CompilingBackend):
         self._check_width(max(t.n_qubits for t in translated), place)
         programs = [self._program(t, setting) for t, setting in zip(translated, settings, strict=True)]
         facts = {
-            "depth": max(_depth(t) for t in translated),
+            "depth": max(n_layers((step.qubits for step in t.steps), t.n_qubits) for t in translated),
             "two_qubit_gates": max(sum(len(step.qubits) > 1 for step in t.steps) for t in translated),
             "device": self.device,
         }
@@ -335,16 +335,6 @@ def _exact_program(measured: Any, gates: BraketGates, number: dict[int, int], re
                 observable=reduce(matmul, [Observable.Z() for _ in word]), target=[number[wire] for wire in word]
             )
     return exact.to_ir(IRType.OPENQASM)
-
-
-def _depth(gates: BraketGates) -> int:
-    """Layers of gates when each starts as soon as its qubits are free."""
-    level = [0] * gates.n_qubits
-    for step in gates.steps:
-        reached = 1 + max(level[q] for q in step.qubits)
-        for qubit in step.qubits:
-            level[qubit] = reached
-    return max(level)
 
 
 def _program_set(requests: Sequence[Request], shots: int) -> Any:

@@ -115,7 +115,8 @@ def failures(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         ours = translated(error, what)
-        raise ours from None if isinstance(ours, errors.AuthenticationError) else error
+        hidden = isinstance(ours, errors.AuthenticationError) or _SECRETS.search(str(error))
+        raise ours from None if hidden else error
 
 
 def _code(error: Exception) -> str | None:

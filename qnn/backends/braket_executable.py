@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from qnn.backends._braket_gates import BraketGates
-from qnn.backends.base import Angles, Estimate, Executable
+from qnn.backends.base import Angles, Estimate
 from qnn.backends.braket_places import Place, Request, Sample
 from qnn.backends.braket_words import WordReadout
+from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import estimate, from_counts, like
 from qnn.backends.operands import check_operands, dense_angles
 from qnn.circuits.circuit import Circuit
@@ -56,7 +57,7 @@ class SettingProgram:
         return self.write_measured()
 
 
-class BraketExecutable(Executable):
+class BraketExecutable(SettingsExecutable):
     """A circuit as OpenQASM programs with named parameters."""
 
     def __init__(
@@ -67,11 +68,10 @@ class BraketExecutable(Executable):
         settings: Sequence[SettingProgram],
         facts: dict[str, Any],
     ) -> None:
-        super().__init__(circuit, backend)
+        super().__init__(circuit, backend, facts)
         self.backend: Braket = backend
         self._place = place
         self._settings = tuple(settings)
-        self._facts = facts
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row of every setting in one submission.
@@ -88,8 +88,7 @@ class BraketExecutable(Executable):
             )
         n_rows = angles.n_rows
         if n_rows == 0 or self._place is None:
-            flat = [np.full((n_rows, 2 ** len(s.gates.measured)), 0.5 ** len(s.gates.measured)) for s in self._settings]
-            return estimate(self.plan, flat, angles, shots, keys)
+            return self._without_running(angles, shots, keys)
         values = dense_angles(angles)
         if shots is not None and self.backend.sampler == "braket":
             result = from_counts(self.plan, self._counts(values, shots), angles, shots)
@@ -100,14 +99,6 @@ class BraketExecutable(Executable):
         if not self.backend.capabilities.remote:  # tasks at AWS are counted as they are submitted
             self.record(n_rows, shots)
         return result
-
-    def circuits_per_row(self, shots: int | None) -> int:
-        """One per measurement setting, sampled or exact."""
-        return max(1, len(self.plan.settings))
-
-    def describe(self) -> dict[str, Any]:
-        """Depth and two-qubit gates as submitted, and the device."""
-        return super().describe() | self._facts
 
     def _from_words(self, values: np.ndarray) -> np.ndarray:
         """Exact outputs from the expectation values of words, shape (N, M)."""

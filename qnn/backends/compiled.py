@@ -7,7 +7,11 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
-from qnn.backends.base import Backend, Executable
+import numpy as np
+import torch
+
+from qnn.backends.base import Angles, Backend, Estimate, Executable
+from qnn.backends.estimation import estimate
 from qnn.circuits.circuit import Circuit
 
 _KEPT = 64  # executables; a model has a handful of circuits
@@ -48,3 +52,31 @@ class CompilingBackend(Backend):
         """Restore the options; nothing is compiled yet."""
         self.__dict__.update(state)
         CompilingBackend.__init__(self)
+
+
+class SettingsExecutable(Executable):
+    """A circuit compiled for a vendor, which runs one circuit for each measurement setting, exact or sampled.
+
+    Args:
+        circuit: what was compiled.
+        backend: where it runs.
+        facts: what `describe` adds, such as the layout; depth and two-qubit gates replace those of the circuit.
+    """
+
+    def __init__(self, circuit: Circuit, backend: Backend, facts: dict[str, Any]) -> None:
+        super().__init__(circuit, backend)
+        self._facts = facts
+
+    def circuits_per_row(self, shots: int | None) -> int:
+        """One per measurement setting, sampled or exact."""
+        return max(1, len(self.plan.settings))
+
+    def describe(self) -> dict[str, Any]:
+        """Depth and two-qubit gates as executed, and where."""
+        return super().describe() | self._facts
+
+    def _without_running(self, angles: Angles, shots: int | None, keys: torch.Tensor | None) -> Estimate:
+        """The estimate where there are no rows, or only constants to measure."""
+        widths = [len(setting.wires) for setting in self.plan.settings]
+        flat = [np.full((angles.n_rows, 2**width), 0.5**width) for width in widths]
+        return estimate(self.plan, flat, angles, shots, keys)

@@ -25,7 +25,7 @@ from qnn.backends.base import BackendInfo, Capabilities
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.ibm_errors import failures, without_secrets
 from qnn.backends.ibm_executable import IBMExecutable, Unit
-from qnn.backends.ibm_options import primitive_options, primitives, refuse_for_local
+from qnn.backends.ibm_options import mode_by_plan, primitive_options, primitives, refuse_for_local
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Expectation, PauliSum
 from qnn.circuits.settings import plan_measurements
@@ -51,6 +51,7 @@ class IBM(CompilingBackend):
         device: "fake_manila" and the like, the name of a machine such as "ibm_torino", or a Qiskit `BackendV2`.
         mode: "job" for single jobs, or a "batch" or "session" that is opened with the first job and closed by
             `close`, by leaving ``with backend:``, or at the end of the process. A session is billed by the clock.
+            None: by the account's plan, "job" on the open plan and in local mode, else "batch".
         primitive: "sampler" returns counts, for any measurement; "estimator" returns mitigated expectation values.
             None: the estimator where `resilience_level` or `resilience` is given.
         resilience_level: of the Estimator, 0 to 2. None: 0.
@@ -77,7 +78,7 @@ class IBM(CompilingBackend):
     def __init__(
         self,
         device: str | BackendV2,
-        mode: Mode = "job",
+        mode: Mode | None = None,
         primitive: Primitive | None = None,
         resilience_level: int | None = None,
         resilience: Mapping[str, Any] | None = None,
@@ -137,7 +138,7 @@ class IBM(CompilingBackend):
         self._session: Any = None
 
     def _check(self, mitigated: bool) -> None:
-        if self.mode not in _MODES:
+        if self.mode not in (None, *_MODES):
             raise unknown_name("mode", self.mode, _MODES)
         if self.primitive not in _PRIMITIVES:
             raise unknown_name("primitive", self.primitive, _PRIMITIVES)
@@ -191,6 +192,15 @@ class IBM(CompilingBackend):
         found = getattr(configuration() if callable(configuration) else self.device, "max_shots", None)
         return found if isinstance(found, int) else None
 
+    @cached_property
+    def _mode_by_plan(self) -> str:
+        """How jobs are executed, refused here where the plan does not allow it."""
+        if self.is_local:
+            return self.mode or "job"
+        with failures("ask for the account's plan"):
+            service = self.device.service
+            return mode_by_plan(self.mode, service.instances(), service.active_instance())
+
     @property
     def circuits_per_setting(self) -> int:
         """Circuits that the Estimator makes of one: as many as an extrapolation has noise factors."""
@@ -213,7 +223,7 @@ class IBM(CompilingBackend):
         if self._device_object is not None:
             return None
         given = {key: value for key, value in self._given.items() if value not in (None, ())}
-        defaults = {"mode": "job", "optimization_level": 2, "seed_transpiler": 0, "max_executions": _MAX_EXECUTIONS}
+        defaults = {"optimization_level": 2, "seed_transpiler": 0, "max_executions": _MAX_EXECUTIONS}
         return {"name": self.name} | {key: value for key, value in given.items() if defaults.get(key) != value}
 
     def close(self) -> None:
@@ -232,7 +242,7 @@ class IBM(CompilingBackend):
     def __getstate__(self) -> dict[str, Any]:
         """The options only: a worker connects by itself. A machine's object holds a token and is left behind."""
         state = super().__getstate__() | {"_session": None}
-        for derived in ("device", "max_shots"):
+        for derived in ("device", "max_shots", "_mode_by_plan"):
             state.pop(derived, None)
         if not self.is_local and self._device_object is not None:
             state["instance"] = self.instance or getattr(self._device_object, "_instance", None)
@@ -262,14 +272,15 @@ class IBM(CompilingBackend):
 
     def _mode_for(self, device: Any) -> Any:
         """The device itself, or a session or batch on it."""
-        if self.mode == "job":
+        mode = self._mode_by_plan
+        if mode == "job":
             return device
         with self._lock:
             if self._session is None or self._session[0]._backend is not device:
                 if self._session is not None:
                     self._session[1]()
-                runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`mode="{self.mode}"`')
-                opened = (runtime.Session if self.mode == "session" else runtime.Batch)(backend=device)
+                runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`mode="{mode}"`')
+                opened = (runtime.Session if mode == "session" else runtime.Batch)(backend=device)
                 self._session = opened, weakref.finalize(self, opened.close)
             return self._session[0]
 
@@ -294,6 +305,7 @@ class IBM(CompilingBackend):
             )
         settings = plan_measurements(circuit.measurements).settings
         self._check_gates()
+        self._mode_by_plan  # refuses, before anything is submitted, what the plan has not  # noqa: B018
         if self.primitive == "estimator":
             self._check_expectations(circuit)
         if not settings:
@@ -357,7 +369,7 @@ class IBM(CompilingBackend):
             "device": self._device_name,
             "layout": {wire: placement.physical[qubit] for wire, qubit in placement.qubits.items()},
             "primitive": self.primitive,
-            "execution_mode": self.mode + (", on this machine" if self.is_local else ""),
+            "execution_mode": self._mode_by_plan + (", on this machine" if self.is_local else ""),
         }
 
 

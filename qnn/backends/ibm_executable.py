@@ -11,7 +11,8 @@ import torch
 
 from qnn import _meter
 from qnn.backends._qiskit import BoundCircuit
-from qnn.backends.base import Angles, Estimate, Executable
+from qnn.backends.base import Angles, Estimate
+from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import from_counts, like
 from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
 from qnn.circuits.circuit import Circuit
@@ -43,17 +44,16 @@ class Unit:
         return self.circuit, list(self.observables), {self.bound.parameters: values[:, None, :]}
 
 
-class IBMExecutable(Executable):
+class IBMExecutable(SettingsExecutable):
     """A circuit transpiled for a device of IBM."""
 
     def __init__(
         self, circuit: Circuit, backend: IBM, device: Any, units: Sequence[Unit], facts: dict[str, Any]
     ) -> None:
-        super().__init__(circuit, backend)
+        super().__init__(circuit, backend, facts)
         self.backend: IBM = backend
         self._device = device
         self._units = tuple(units)
-        self._facts = facts
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row of every setting in one job, or in as few as the service's limit allows.
@@ -68,8 +68,7 @@ class IBMExecutable(Executable):
             raise CapabilityError(f"`shots` must be given for {self.backend}, which only samples; got None. Use 1024.")
         n_rows, settings = angles.n_rows, self.plan.settings
         if n_rows == 0 or not settings:
-            counts = [np.zeros((n_rows, 2 ** len(s.wires)), dtype=np.int64) for s in settings]
-            return from_counts(self.plan, counts, angles, shots)
+            return self._without_running(angles, shots, keys)
         results = self.backend.results_of(self._submitted(dense_angles(angles), shots, self._seed(keys)))
         if self.backend.primitive == "estimator":
             return self._from_values(results, angles, shots)
@@ -82,7 +81,7 @@ class IBMExecutable(Executable):
 
     def circuits_per_row(self, shots: int | None) -> int:
         """One for each measurement basis, times the noise factors of an extrapolation."""
-        return max(1, len(self.plan.settings)) * self.backend.circuits_per_setting
+        return super().circuits_per_row(shots) * self.backend.circuits_per_setting
 
     def jobs_for(self, n_rows: int, shots: int | None) -> int:
         """As many as IBM's limit of executions makes of the rows."""
@@ -100,10 +99,6 @@ class IBMExecutable(Executable):
             circuits = len(rows) * self.circuits_per_row(shots)
             _meter.record(circuits=circuits, shots=circuits * shots, jobs=1)
         return jobs
-
-    def describe(self) -> dict[str, Any]:
-        """Depth and two-qubit gates after transpiling, the layout, and how it is executed."""
-        return super().describe() | self._facts
 
     def _rows_per_job(self, n_rows: int, shots: int) -> int:
         per_row = shots * self.circuits_per_row(shots)

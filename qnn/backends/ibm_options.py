@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qnn._optional import require
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, CapabilityError
 
 _ANGLE_DECIMALS = 14  # local mode rounds angles to this many places, in units of π/2
 _TAG = "qnn"
@@ -72,6 +72,27 @@ def primitive_options(
     except (ValueError, TypeError) as error:  # pydantic's errors are ValueErrors
         raise ArgumentError(_explained(error)) from error
     return options
+
+
+def mode_by_plan(asked: str | None, instances: Sequence[Mapping[str, Any]], crn: str | None) -> str:
+    """How jobs are to be executed on a machine.
+
+    Args:
+        asked: "job", "batch", "session", or None to go by the plan: batches, which keep the jobs of a training close
+            together and are billed like single jobs, where the plan has them.
+        instances: the account's, as ``QiskitRuntimeService.instances`` lists them, with "crn" and "plan".
+        crn: of the instance that is used.
+
+    Raises:
+        CapabilityError: sessions are asked of the open plan, which has none.
+    """
+    plan = next((str(instance.get("plan", "")) for instance in instances if instance.get("crn") == crn), "")
+    is_open = plan.lower() in ("open", "lite")
+    if asked == "session" and is_open:
+        raise CapabilityError(
+            f'`mode` must be "job" or "batch" on the {plan} plan, which has no sessions; got "session". Leave it out.'
+        )
+    return asked or ("batch" if plan and not is_open else "job")
 
 
 def refuse_for_local(name: str, **given: Any) -> None:

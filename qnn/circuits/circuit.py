@@ -7,6 +7,7 @@ belongs to exactly one gate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -150,12 +151,7 @@ class Circuit:
 
     def depth(self) -> int:
         """Number of layers of gates when each gate starts as soon as its wires are free."""
-        level = [0] * self.n_wires
-        for operation in self.operations:
-            reached = 1 + max(level[w] for w in operation.wires)
-            for wire in operation.wires:
-                level[wire] = reached
-        return max(level)
+        return n_layers((operation.wires for operation in self.operations), self.n_wires)
 
     def n_two_qubit_gates(self) -> int:
         """Number of gates on two or more wires."""
@@ -184,6 +180,16 @@ class Circuit:
             n_shared=int(data["n_shared"]),
             n_rows=int(data["n_rows"]),
         )
+
+
+def n_layers(gates: Iterable[Sequence[int]], n_wires: int) -> int:
+    """Layers of gates, each given by its wires, when each starts as soon as its wires are free."""
+    level = [0] * n_wires
+    for wires in gates:
+        reached = 1 + max(level[wire] for wire in wires)
+        for wire in wires:
+            level[wire] = reached
+    return max(level)
 
 
 def _angle_to_json(angle: Slot | float | None) -> Any:
