@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass
 class Usage:
-    """Counts of executed circuits, shots (0 when exact) and jobs (calls to a backend)."""
+    """Counts of executed circuits, shots (0 when exact) and jobs: calls to a simulator, or what a provider counts."""
 
     circuits: int = 0
     shots: int = 0

@@ -76,6 +76,9 @@ def test_program_sets_are_split_at_the_device_limits(service):
     bound = SIGMAS * np.sqrt(np.maximum(1 - truth**2, 1e-3) / 1000)
     assert np.all(np.abs(estimate.values.numpy()[:, :3] - truth) < bound)
     assert [task["shots"] for task in service.tasks] == [3000] * 4
+    assert executable.jobs_for(4, 1000) == 4 and executable.jobs_for(2, 2000) == 3
+    simulators = Braket("sv1", s3_folder=FOLDER).compile(SAMPLED), Braket("local").compile(SAMPLED)
+    assert [one.jobs_for(4, 1000) for one in simulators] == [12, 1]
     service.tasks.clear()
     executable.run(equal_rows(2), shots=2000)
     assert [task["shots"] for task in service.tasks] == [4000] * 3

@@ -100,6 +100,10 @@ class BraketExecutable(SettingsExecutable):
             self.record(n_rows, shots)
         return result
 
+    def jobs_for(self, n_rows: int, shots: int | None) -> int:
+        """One on this machine; at AWS as many tasks as the device makes of the rows."""
+        return 1 if self._place is None else self._place.n_tasks(n_rows * self.circuits_per_row(shots), shots)
+
     def _from_words(self, values: np.ndarray) -> np.ndarray:
         """Exact outputs from the expectation values of words, shape (N, M)."""
         total = self.plan.constants[None, :]

@@ -37,6 +37,9 @@ class Place(Protocol):
     def sample(self, requests: Sequence[Request], shots: int) -> list[Sample]:
         """The shots of every row, request by request."""
 
+    def n_tasks(self, n_circuits: int, shots: int | None) -> int:
+        """How many tasks so many circuits are; None shots are exact."""
+
 
 class LocalPlace:
     """A simulator on this machine, by `LocalSimulator.run_batch`."""
@@ -52,6 +55,10 @@ class LocalPlace:
     def sample(self, requests: Sequence[Request], shots: int) -> list[Sample]:
         """The simulator's own shots."""
         return [Sample(result.measurements, result.measured_qubits) for result in self._run(requests, shots)]
+
+    def n_tasks(self, n_circuits: int, shots: int | None) -> int:
+        """One call is one."""
+        return 1
 
     def _run(self, requests: Sequence[Request], shots: int) -> list[Any]:
         programs, inputs = _flat(requests)
@@ -133,8 +140,7 @@ class AwsPlace:
         if self._sets is None:
             results, _ = self._run(_single(requests, shots))
             return [Sample(result.measurements, result.measured_qubits) for result in results]
-        most = max(1, min(self._sets.maximumExecutables, self._sets.maximumTotalShots // shots))
-        sets = [self._make_set(part, shots) for part in _parts(requests, most)]
+        sets = [self._make_set(part, shots) for part in _parts(requests, self._most(shots))]
         results, job_ids = self._run([Task(one, one.total_shots, one.total_shots // shots) for one in sets])
         executables = [entry for result in results for program in result.entries for entry in program.entries]
         failed = [entry for entry in executables if not hasattr(entry, "measurements")]
@@ -145,6 +151,14 @@ class AwsPlace:
             )
             raise naming(error, job_ids, len(sets))
         return [Sample(entry.measurements, entry.measured_qubits) for entry in executables]
+
+    def n_tasks(self, n_circuits: int, shots: int | None) -> int:
+        """One for each circuit, or for each program set that they fill."""
+        return n_circuits if shots is None or self._sets is None else -(-n_circuits // self._most(shots))
+
+    def _most(self, shots: int) -> int:
+        """Circuits that a program set takes."""
+        return max(1, min(self._sets.maximumExecutables, self._sets.maximumTotalShots // shots))
 
     def _run(self, tasks: list[Task]) -> tuple[list[Any], tuple[str, ...]]:
         """The results of all tasks, and their ARNs; the meter has them."""

@@ -17,7 +17,7 @@ class Explanation:
         circuits_per_step: circuits executed for one forward and backward pass.
         shots_per_circuit: None is exact.
         shots_per_step: 0 when exact.
-        jobs_per_step: calls of the backend (on a remote backend: jobs).
+        jobs_per_step: calls of the backend; on a remote one its jobs or tasks.
         measurement_bases: circuits needed per row when sampling.
         n_qubits: wires of the circuit.
         n_inputs: features of a row.
