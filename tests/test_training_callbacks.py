@@ -112,7 +112,7 @@ def test_progress_bar_is_closed_after_an_error():
 
 @pytest.mark.parametrize(
     "module",
-    ["training.config", "training.callbacks", "training.evaluation", "training.loop", "tasks.data", "tasks.catalogue",
+    ["training.config", "training.callbacks.base", "training.evaluation", "training.loop", "tasks.data", "tasks.catalogue",
      "baselines.mlp", "baselines.catalogue"],
 )  # fmt: skip
 def test_examples_in_docstrings_run(module):
