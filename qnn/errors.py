@@ -101,12 +101,28 @@ class ExportError(QnnError, RuntimeError):
     """A network that cannot be written down, or what was written computes something else."""
 
 
+class TableError(QnnError, ValueError):
+    """A table that cannot be used; the message names row and column."""
+
+
 class TrainingError(QnnError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+class CheckpointError(QnnError, ValueError):
+    """A checkpoint cannot be used: damaged, of another version, or of another model, data or configuration."""
+
+
+class BundleError(QnnError, ValueError):
+    """A model that a bundle cannot hold, or a bundle that is damaged, forged or of another version."""
+
+
 class StudyError(QnnError, RuntimeError):
     """A run folder cannot be used for this study."""
+
+
+class EngineError(QnnError, RuntimeError):
+    """An engine of workers is out of reach, or lost the worker of one cell again and again."""
 
 
 class RecordError(QnnError, ValueError):
@@ -123,6 +139,10 @@ class QnnWarning(UserWarning):
 
 class InertParameterWarning(QnnWarning):
     """Some angles of a circuit cannot change any output."""
+
+
+class WorkerLostWarning(QnnWarning):
+    """A worker process or machine was lost; what it was at is done again."""
 
 
 class NoEffectWarning(QnnWarning):
