@@ -26,7 +26,7 @@ from qnn.training import FitConfig, fit
         (
             {"optimizer": "adan"},
             UnknownNameError,
-            r'No optimizer named "adan"\. Did you mean "adam"\? Known: adam, sgd',
+            r'No optimizer named "adan"\. Did you mean "adam"\? Known: adam, adamw',
         ),
         ({"loss": "crossentropy"}, UnknownNameError, r'No loss named "crossentropy"\. Did you mean "cross_entropy"\?'),
         ({"restore_best": 1}, DtypeError, r"`restore_best` must be True or False; got 1"),

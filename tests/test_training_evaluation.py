@@ -109,7 +109,7 @@ def test_models_without_parameters_can_be_evaluated():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"loss": "mae"}, UnknownNameError, r'No loss named "mae"\. Did you mean "mse"'),
+        ({"loss": "msee"}, UnknownNameError, r'No loss named "msee"\. Did you mean "mse"'),
         ({"batch_size": 0}, ArgumentError, r"`batch_size` must be an integer of at least 1; got 0"),
         ({"batch_size": 1.5}, ArgumentError, r"`batch_size` must be an integer of at least 1; got 1\.5"),
         ({"seed": -1}, ArgumentError, r"`seed` must be an integer of at least 0; got -1"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ import torch
 from qnn import _seeding
 from qnn.backends import read_out, registry
 from qnn.backends.base import Backend, Estimate
+from qnn.circuits.angle_map import AngleMap
 from qnn.circuits.ansatze import ansatz_named
 from qnn.circuits.capture import Captured, capture
 from qnn.circuits.circuit import Circuit
@@ -203,16 +205,27 @@ class QuantumLayer(torch.nn.Module):
             **options,
         )
 
+    @classmethod
+    def from_circuit(cls, circuit: Circuit, angle_map: AngleMap, **options: Any) -> QuantumLayer:
+        """A layer from its parts, those of another one say; inert parameters are not looked for.
+
+        `options` are those of the class without options of a backend: give the `Backend` itself.
+        """
+        layer = cls.__new__(cls)
+        layer._setup(Captured(circuit, angle_map), **options, check_inert=False)
+        return layer
+
     def _setup(
         self,
         captured: Captured,
-        backend: str | Backend,
-        gradient: str,
-        shots: int | None,
-        seed: int | None,
-        dtype: torch.dtype | None,
-        init: str | initialisers.Initialiser,
-        backend_options: dict[str, Any],
+        backend: str | Backend = "statevector",
+        gradient: str = "auto",
+        shots: int | None = None,
+        seed: int | None = None,
+        dtype: torch.dtype | None = None,
+        init: str | initialisers.Initialiser = "uniform",
+        backend_options: Mapping[str, Any] = MappingProxyType({}),
+        check_inert: bool = True,
     ) -> None:
         torch.nn.Module.__init__(self)
         self.circuit: Circuit = captured.circuit
@@ -233,7 +246,8 @@ class QuantumLayer(torch.nn.Module):
                 )
             values = initialisers.draw(init, shape, generator)
             self.register_parameter(name, torch.nn.Parameter(values.to(dtype)))
-        warn_if_inert(captured)
+        if check_inert:
+            warn_if_inert(captured)
 
     def _memory_note(self, noisy: bool) -> str:
         """How much a state takes, where that is what limits a simulator."""
@@ -280,6 +294,15 @@ class QuantumLayer(torch.nn.Module):
     def seed(self) -> int:
         """Root of the layer's sampling."""
         return self._seed
+
+    def sampling_state(self) -> dict[str, int]:
+        """What the layer's next samples follow from, besides the training step: its seed and its calls so far."""
+        return {"seed": self._seed, "calls": int(self._calls)}
+
+    def load_sampling_state(self, state: dict[str, int]) -> None:
+        """Sample from now on as the layer did that gave `state`."""
+        self._seed = int(state["seed"])
+        self._calls.fill_(int(state["calls"]))
 
     @property
     def plan(self) -> operator.Plan:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -12,8 +14,9 @@ import torch
 
 from qnn._integers import whole
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, unknown_name
-from qnn.training.losses import LOSSES
-from qnn.training.optimizers import OPTIMIZERS, USES_MOMENTUM
+from qnn.training.losses import loss_named
+from qnn.training.metrics import named_metrics
+from qnn.training.optimizers import OPTIMIZERS, SCHEDULERS, USES_MOMENTUM, USES_WEIGHT_DECAY
 
 _MAX_SEED = 2**63 - 1
 
@@ -26,11 +29,24 @@ class FitConfig:
         epochs: passes over the training part, at least 1.
         batch_size: rows per optimisation step; None is all rows at once. The last batch of an epoch
             holds what is left.
-        optimizer: "adam" or "sgd".
-        learning_rate: step size, above 0.
-        momentum: of "sgd", 0 (none) up to but not including 1.
-        weight_decay: L2 penalty on every weight, 0 is none.
-        loss: "cross_entropy" (class labels) or "mse" (regression).
+        optimizer: "adam", "adamw", "sgd", "rmsprop" or "lbfgs"; or a torch optimizer over the model's parameters
+            (`qnn.NaturalGradient`, `qnn.SPSA` and `qnn.Rotosolve` are such); or a callable that makes one of a list of
+            parameters, such as ``functools.partial(torch.optim.Adam, lr=0.01)``.
+        learning_rate: step size, above 0; optimizers that are given have their own.
+        momentum: of "sgd" and "rmsprop", 0 (none) up to but not including 1.
+        weight_decay: of the optimizer, 0 is none: an L2 term in the gradient, decoupled in "adamw".
+        l1_penalty: adds this times the sum of |w| over all trainable weights to the loss that is minimised; recorded
+            losses leave it out.
+        l2_penalty: the same with the sum of w².
+        max_gradient_norm: the gradient is scaled down to this norm where it is longer; None leaves it.
+        scheduler: of the learning rate: "cosine" (to 0), "exponential" (to one hundredth), a torch scheduler, or a
+            callable that makes one of the optimizer. `ReduceLROnPlateau` follows the monitored loss.
+        scheduler_step: after every "epoch" or "step".
+        loss: "cross_entropy" or "binary_cross_entropy" (class labels), "mse", "mae" or "huber" (regression); or a
+            function (outputs, y) -> scalar, such as ``torch.nn.MSELoss()``.
+        metrics: to be recorded at the end of each epoch, on the validation part where there is one, else on the
+            training part: names of scikit-learn ("f1_score"), functions (y, predictions) -> number, torchmetrics
+            objects; a sequence, or a mapping from names.
         seed: fixes the order of the rows and whatever the model draws from torch's generators
             while it trains. Initial weights are the model's own matter.
         first_step: number of the first optimisation step. Sampled circuits draw by the number of the step, so a second
@@ -40,12 +56,14 @@ class FitConfig:
             training part per epoch.
         progress: show a progress bar on stderr.
         device: torch device to train on, such as "cuda"; the model is moved there. None is where the
-            model's first parameter is.
+            model's first parameter is; the model may spread over devices.
+        data_parallel: share the rows of each batch among the processes started by torchrun (or of the present
+            `torch.distributed` group), when there are several.
 
     Raises:
         ArgumentError: a value is outside its range, or the device cannot be used here.
         DtypeError: a value has the wrong type.
-        UnknownNameError: `optimizer` or `loss` is not a known name.
+        UnknownNameError: `optimizer`, `scheduler`, `loss` or a metric is not a known name.
 
     Example:
         >>> FitConfig(epochs=5, optimizer="sgd", momentum=0.9).learning_rate
@@ -54,16 +72,23 @@ class FitConfig:
 
     epochs: int = 20
     batch_size: int | None = 32
-    optimizer: str = "adam"
+    optimizer: Any = "adam"
     learning_rate: float = 0.01
     momentum: float = 0.0
     weight_decay: float = 0.0
-    loss: str = "cross_entropy"
+    l1_penalty: float = 0.0
+    l2_penalty: float = 0.0
+    max_gradient_norm: float | None = None
+    scheduler: Any = None
+    scheduler_step: str = "epoch"
+    loss: Any = "cross_entropy"
+    metrics: Any = ()
     seed: int = 0
     first_step: int = 0
     restore_best: bool = True
     progress: bool = True
     device: str | None = None
+    data_parallel: bool = True
 
     def __post_init__(self) -> None:
         self._check_integer("epochs", 1, "Use epochs=1 for a single pass.")
@@ -73,23 +98,39 @@ class FitConfig:
         self._check_integer("first_step", 0, "Use first_step=0.")
         self._check_number("learning_rate", above=0.0, advice="Try learning_rate=0.01.")
         self._check_number("momentum", least=0.0, below=1.0, advice="Try momentum=0.9, or 0 for none.")
-        self._check_number("weight_decay", least=0.0, advice="Use weight_decay=0 for none.")
-        for name in ("restore_best", "progress"):
+        for name in ("weight_decay", "l1_penalty", "l2_penalty"):
+            self._check_number(name, least=0.0, advice=f"Use {name}=0 for none.")
+        if self.max_gradient_norm is not None:
+            self._check_number("max_gradient_norm", above=0.0, advice="Use max_gradient_norm=None for no limit.")
+        for name in ("restore_best", "progress", "data_parallel"):
             if not isinstance(getattr(self, name), bool):
                 raise DtypeError(f"`{name}` must be True or False; got {getattr(self, name)!r}. Pass a bool.")
-        if self.optimizer not in OPTIMIZERS:
-            raise unknown_name("optimizer", self.optimizer, OPTIMIZERS)
-        if self.loss not in LOSSES:
-            raise unknown_name("loss", self.loss, LOSSES)
+        loss_named(self.loss)
+        named_metrics(self.metrics)
+        _check_maker("optimizer", self.optimizer, OPTIMIZERS, torch.optim.Optimizer)
+        if self.scheduler is not None:
+            _check_maker("scheduler", self.scheduler, SCHEDULERS, torch.optim.lr_scheduler.LRScheduler)
+        if self.scheduler_step not in ("epoch", "step"):
+            raise unknown_name("value of `scheduler_step`", self.scheduler_step, ("epoch", "step"))
         if self.device is not None:
             _check_device(self.device)
-        if self.momentum and self.optimizer not in USES_MOMENTUM:
-            warnings.warn(
-                f'`momentum`={self.momentum} has no effect with optimizer="{self.optimizer}", which has a momentum '
-                'of its own. Use optimizer="sgd", or leave it out.',
-                NoEffectWarning,
-                stacklevel=3,
-            )
+        self._warn_of_no_effect()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The options as plain data that `json.dumps` takes; functions and objects by their names."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    def _warn_of_no_effect(self) -> None:
+        for name, users in (("momentum", USES_MOMENTUM), ("weight_decay", USES_WEIGHT_DECAY)):
+            if getattr(self, name) and self.optimizer not in users:
+                named = isinstance(self.optimizer, str)
+                shown = f'"{self.optimizer}"' if named else type(self.optimizer).__name__
+                warnings.warn(
+                    f"`{name}`={getattr(self, name)} has no effect with optimizer={shown}. "
+                    f"Use one of {', '.join(sorted(users))}, or leave it out.",
+                    NoEffectWarning,
+                    stacklevel=4,
+                )
 
     def _check_integer(self, name: str, least: int, advice: str) -> None:
         value = getattr(self, name)
@@ -112,6 +153,33 @@ class FitConfig:
             upper = f" and below {below:g}" if math.isfinite(below) else ""
             raise ArgumentError(f"`{name}` must be finite, {lower}{upper}; got {value}. {advice}")
         object.__setattr__(self, name, number)
+
+
+def _check_maker(name: str, value: Any, known: Any, kind: type) -> None:
+    """Raise unless `value` is a known name, an object of the kind, or something that makes one."""
+    if isinstance(value, str):
+        if value not in known:
+            raise unknown_name(name, value, known)
+    elif not isinstance(value, kind) and not callable(value):
+        raise DtypeError(
+            f"`{name}` must be a name, a torch.optim object, or a callable that makes one; got {value!r}. "
+            f'Use {name}="{sorted(known)[0]}".'
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A value of a field as JSON has it."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, partial):
+        return {"partial": _plain(value.func), "args": _plain(value.args), "keywords": _plain(value.keywords)}
+    if isinstance(value, torch.optim.Optimizer):
+        return {"optimizer": type(value).__name__, **{k: _plain(v) for k, v in value.defaults.items()}}
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def _check_device(name: object) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
 from qnn.errors import ArgumentError, DtypeError, NotFiniteError, ShapeError
 from qnn.training.losses import Loss
@@ -19,6 +20,7 @@ class Rows:
 
     x: Tensor  # shape: (N, ...)
     y: Tensor  # shape: (N,) labels, or (N,) or (N, K) real targets
+    weight: Tensor | None = None  # shape: (N,), how much each row counts
 
     def __len__(self) -> int:
         return len(self.x)
@@ -33,18 +35,97 @@ class Rows:
         yield from torch.arange(len(self)).split(size)
 
 
+class Order:
+    """The order of the rows: shuffled anew for each epoch, as the seed says, and split into batches.
+
+    Args:
+        n_rows: rows of the training part.
+        batch_size: rows of a batch; None is all. The last batch holds what is left.
+        seed: of the generator that shuffles.
+    """
+
+    def __init__(self, n_rows: int, batch_size: int | None, seed: int) -> None:
+        self.n_rows, self.batch_size = n_rows, batch_size or n_rows
+        self._generator = torch.Generator().manual_seed(seed)
+        self._before = self._generator.get_state()
+        self._rows = torch.arange(n_rows)
+
+    @property
+    def n_batches(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.n_rows // self.batch_size)
+
+    def shuffle(self) -> None:
+        """The next epoch's order."""
+        self._before = self._generator.get_state()
+        self._rows = torch.randperm(self.n_rows, generator=self._generator)
+
+    def batches(self) -> tuple[Tensor, ...]:
+        """Row numbers of each batch of the epoch."""
+        return self._rows.split(self.batch_size)
+
+    def state_dict(self, within_epoch: bool) -> dict[str, Any]:
+        """The state of the generator, before the present epoch was shuffled if training is within it."""
+        return {
+            "within_epoch": within_epoch,
+            "generator": self._before if within_epoch else self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self._generator.set_state(state["generator"])
+        if state["within_epoch"]:
+            self.shuffle()
+
+
+def weighted(rows: Rows, sample_weight: Any) -> Rows:
+    """`rows` with the given weights, checked.
+
+    Raises:
+        ShapeError: not one weight a row.
+        ArgumentError, NotFiniteError: negative, not finite, or all zero.
+    """
+    if sample_weight is None:
+        return rows
+    weight = _tensor(sample_weight, "sample_weight", "training")
+    if weight.shape != (len(rows),):
+        raise ShapeError(
+            f"`sample_weight` must have shape ({len(rows)},), one weight for each row of the training part; "
+            f"got {tuple(weight.shape)}. Give one number per row."
+        )
+    wrong = ~torch.isfinite(weight) if weight.is_floating_point() else torch.zeros(len(weight), dtype=torch.bool)
+    for bad, kind, error in ((wrong, "finite", NotFiniteError), (weight < 0, "at least 0", ArgumentError)):
+        if bad.any():
+            row = int(bad.nonzero()[0])
+            raise error(
+                f"`sample_weight` must be {kind}; got {float(weight[row])} in row {row}. Use 0 to leave a row out."
+            )
+    if not (weight > 0).any():
+        raise ArgumentError(
+            "`sample_weight` must have a weight above 0; got zeros only. Leave it out for equal weights."
+        )
+    return replace(rows, weight=weight.to(torch.float64))
+
+
 def read_data(data: Any, loss: Loss) -> tuple[Rows, Rows | None]:
     """The checked training and validation parts of `data`.
 
     Args:
         data: an object with `.train` and `.validation` (each unpacks to x, y; `.validation` may be
-            None), or a tuple (x, y) or (x, y, x_validation, y_validation).
+            None), or a tuple (x, y) or (x, y, x_validation, y_validation), or a torch `Dataset` of pairs.
         loss: decides which targets are allowed.
 
     Raises:
         ArgumentError: none of these forms, parts of different length, or no rows.
         ShapeError, DtypeError, NotFiniteError: as `read_rows`.
     """
+    if isinstance(data, DataLoader):
+        raise DtypeError(
+            "`data` must be the rows themselves; got a DataLoader, whose batches the loop would not use. "
+            "Pass its dataset, and its batch size as batch_size=."
+        )
+    if isinstance(data, Dataset):
+        data = _rows_of_dataset(data)
     if hasattr(data, "train") and hasattr(data, "validation"):
         train, validation = data.train, data.validation
     elif isinstance(data, (tuple, list)) and len(data) in (2, 4):
@@ -121,6 +202,19 @@ def _tensor(values: Any, argument: str, part: str) -> Tensor:
             f"`x` of the {part} part must be real; got {tensor.dtype}. Give real and imaginary parts as columns."
         )
     return tensor
+
+
+def _rows_of_dataset(dataset: Any) -> Any:
+    """(x, y) of a torch dataset of pairs, all rows in memory."""
+    if isinstance(dataset, TensorDataset):
+        return dataset.tensors
+    try:
+        return tuple(default_collate([dataset[row] for row in range(len(dataset))]))
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise DtypeError(
+            f"`data` must be a dataset with a length, of pairs (x, y) of equal shapes; "
+            f"{type(dataset).__name__} is not: {error}. Pass tensors (x, y)."
+        ) from error
 
 
 def _check_finite(x: Tensor, part: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from qnn.errors import TrainingError
 
 if TYPE_CHECKING:
-    from qnn.training.callbacks import FitState
+    from qnn.training.callbacks.base import FitState
 
 
 def check_step(state: FitState, loss: float) -> None:

@@ -9,10 +9,12 @@ import torch
 
 from qnn._integers import whole
 from qnn._seeding import step_scope
-from qnn.errors import ArgumentError, unknown_name
+from qnn.errors import ArgumentError
 from qnn.training.data import Rows, read_rows
 from qnn.training.isolation import module_mode, own_randomness, reference_tensor
-from qnn.training.losses import LOSSES, Loss, Metrics
+from qnn.training.losses import Loss, loss_named
+from qnn.training.metrics import Metrics
+from qnn.training.processes import ALONE, World
 
 CHUNK_ROWS = 1024
 _FIRST_STEP = -2  # step numbers of evaluations: -2, -3, … (see qnn._seeding)
@@ -27,16 +29,18 @@ class Evaluation:
         accuracy: share of rows predicted right, 0 to 1; None for regression.
         predictions: (N,) int64 labels; for regression the outputs, (N,) or (N, K). On the CPU.
         n: number of rows.
+        outputs: (N, ...) what the model returned, on the CPU.
     """
 
     loss: float
     accuracy: float | None
     predictions: torch.Tensor  # shape: (N,) or (N, K)
     n: int
+    outputs: torch.Tensor  # shape: (N, C)
 
 
 def evaluate(
-    model: torch.nn.Module, part: Any, *, loss: str = "cross_entropy", batch_size: int | None = None, seed: int = 0
+    model: torch.nn.Module, part: Any, *, loss: Any = "cross_entropy", batch_size: int | None = None, seed: int = 0
 ) -> Evaluation:
     """Loss, accuracy and predictions of `model` on `part`, in eval mode and without gradients.
 
@@ -47,7 +51,7 @@ def evaluate(
     Args:
         model: maps x (B, ...) to outputs (B, C); runs where its first parameter is.
         part: unpacks to x (N, ...) and y (N,).
-        loss: "cross_entropy" or "mse".
+        loss: name or function, as `FitConfig` has it.
         batch_size: rows per forward call; None is 1024.
         seed: number of the evaluation, for models that sample: different seeds, independent shots.
             `fit` uses the numbers of its epochs, from 1.
@@ -61,8 +65,7 @@ def evaluate(
         >>> evaluate(model, (torch.eye(2), torch.tensor([0, 0]))).accuracy
         0.5
     """
-    if loss not in LOSSES:
-        raise unknown_name("loss", loss, LOSSES)
+    function = loss_named(loss)
     size = CHUNK_ROWS if batch_size is None else batch_size
     for name, value, least in (("batch_size", size, 1), ("seed", seed, 0)):
         number = whole(value)
@@ -70,24 +73,32 @@ def evaluate(
             raise ArgumentError(
                 f"`{name}` must be an integer of at least {least}; got {value!r}. Leave it out for the default."
             )
-    rows = read_rows(part, LOSSES[loss], "evaluated")
-    return evaluate_rows(model, rows, LOSSES[loss], batch_size=int(size), seed=int(seed))
+    rows = read_rows(part, function, "evaluated")
+    return evaluate_rows(model, rows, function, batch_size=int(size), seed=int(seed))
 
 
 @torch.no_grad()
 def evaluate_rows(
-    model: torch.nn.Module, part: Rows, loss: Loss, *, batch_size: int = CHUNK_ROWS, seed: int = 0
+    model: torch.nn.Module,
+    part: Rows,
+    loss: Loss,
+    *,
+    batch_size: int = CHUNK_ROWS,
+    seed: int = 0,
+    world: World = ALONE,
 ) -> Evaluation:
-    """`evaluate` for rows that have been checked."""
+    """`evaluate` for rows that have been checked, each process of `world` running a share of them."""
     like = reference_tensor(model)
-    metrics, predictions = Metrics(loss), []
+    metrics, found = Metrics(loss), []
     with module_mode(model, training=False), own_randomness(seed, like.device):
-        for rows in part.chunks(batch_size):
-            x, y = part.select(rows, like)
+        for rows in world.share(torch.arange(len(part))).split(batch_size):
+            x, _ = part.select(rows, like)
             with step_scope(_FIRST_STEP - seed, rows):
-                outputs = model(x)
-            if metrics.n == 0:
-                loss.check_outputs(outputs, len(rows), part.y, "evaluated")
-            metrics.update(float(loss(outputs, y)), outputs, y)
-            predictions.append(loss.predict(outputs).cpu())
-    return Evaluation(metrics.loss, metrics.accuracy, torch.cat(predictions), metrics.n)
+                found.append(model(x))
+    outputs = world.gather_rows(torch.cat(found))
+    loss.check_outputs(outputs, len(part), part.y, "evaluated")
+    for rows in part.chunks(batch_size):
+        y = part.y[rows].to(outputs.device)
+        chunk = outputs[rows.to(outputs.device)]
+        metrics.update(float(loss(chunk, y)), chunk, y)
+    return Evaluation(metrics.loss, metrics.accuracy, loss.predict(outputs).cpu(), metrics.n, outputs.cpu())

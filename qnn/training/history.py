@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qnn._meter import Usage
-from qnn.training.callbacks import Callback, FitState
+from qnn.training.callbacks.base import Callback, FitState
 
 
 @dataclass
@@ -18,7 +18,8 @@ class History:
             over the epoch's steps, each with the weights of its moment), `validation_loss` and
             `validation_accuracy` (at the end of the epoch; None without a validation part),
             `monitored_loss` (what decides which epoch is best: the validation loss, without a validation
-            part the training loss at the end of the epoch; None when that is not asked for), `wall_s`,
+            part the training loss at the end of the epoch; None when that is not asked for), the metrics that
+            were asked for, as `validation_NAME` or `train_NAME`, `learning_rate` (of its last step), `wall_s`,
             and `circuits`, `shots`, `jobs` (used by its steps and its evaluation).
         steps: optimisation steps made.
         usage: circuits, shots and jobs of all finished epochs.
@@ -42,6 +43,10 @@ class History:
             "steps": self.steps,
             "usage": self.usage.as_dict(),
         }
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Become the history that `as_dict` gave."""
+        self.epochs, self.steps, self.usage = list(data["epochs"]), data["steps"], Usage(**data["usage"])
 
 
 class HistoryRecorder(Callback):

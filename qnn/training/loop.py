@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from qnn._meter import measure
-from qnn._seeding import step_scope
+from qnn._meter import Usage, measure
 from qnn.errors import ArgumentError, DtypeError
-from qnn.training.callbacks import Callback, FitState, ProgressBar, RestoreBest
+from qnn.training.callbacks.base import Callback, FitState
+from qnn.training.callbacks.best import RestoreBest
+from qnn.training.callbacks.checkpoint import Checkpoint
+from qnn.training.callbacks.progress import ProgressBar
 from qnn.training.config import FitConfig, merge_config
-from qnn.training.data import Rows, read_data
-from qnn.training.divergence import check_monitored, check_step
+from qnn.training.data import Order, read_data, weighted
+from qnn.training.divergence import check_monitored
 from qnn.training.evaluation import evaluate_rows
 from qnn.training.history import History, HistoryRecorder
 from qnn.training.isolation import module_mode, own_randomness, reference_tensor
-from qnn.training.losses import LOSSES, Metrics
-from qnn.training.optimizers import OPTIMIZERS
+from qnn.training.losses import loss_named
+from qnn.training.metrics import Metrics, compute, named_metrics
+from qnn.training.optimizers import learning_rate, make_optimizer, make_scheduler
+from qnn.training.processes import join_world, local_device
+from qnn.training.step import Notify, train_step
 
 
 def fit(
@@ -28,21 +34,28 @@ def fit(
     config: FitConfig | None = None,
     *,
     callbacks: Sequence[Callback] = (),
+    sample_weight: Any = None,
+    checkpoint: str | Path | Checkpoint | None = None,
     **overrides: Any,
 ) -> History:
     """Train `model` in place, and say what happened.
 
-    The same model, data and config repeat bit for bit on one machine. Torch's global generators are
-    neither needed nor changed. Everything is checked before any weight changes. Ctrl-C brings back the
-    best weights so far (with `restore_best`) and raises KeyboardInterrupt.
+    The same model, data and config repeat bit for bit on one machine. The global generators of torch, NumPy and Python
+    are neither needed nor changed. Everything is checked before any weight changes. Ctrl-C brings back the best weights
+    so far (with `restore_best`) and raises KeyboardInterrupt; with a checkpoint it saves first.
+
+    Started by torchrun, each process calls this alike and takes a share of every batch; all end with the same weights.
 
     Args:
         model: maps x (B, ...) to outputs (B, C).
         data: a task, or any object with `.train` and `.validation` (each unpacks to x, y; `.validation`
-            may be None), or a tuple (x, y) or (x, y, x_validation, y_validation). Inputs are cast to the
-            dtype of the model's first parameter.
+            may be None), or a tuple (x, y) or (x, y, x_validation, y_validation), or a torch `Dataset` of pairs. Inputs
+            are cast to the dtype of the model's first parameter.
         config: options; default `FitConfig()`.
         callbacks: called at the joints of the loop, in this order, after history and best weights.
+        sample_weight: shape (N,), how much each row of the training part counts; None is all alike.
+        checkpoint: a folder, or a `Checkpoint` with options: what is needed to go on is saved there, and where
+            something is there already, training goes on from it, to the same weights and history as without the break.
         **overrides: fields of `FitConfig` in place of the config's.
 
     Returns:
@@ -51,6 +64,7 @@ def fit(
     Raises:
         ArgumentError, ShapeError, DtypeError, NotFiniteError, UnknownNameError: data, model or options
             cannot be used.
+        CheckpointError: what is in `checkpoint` is damaged, or of another model, data or options.
         TrainingError: the loss or a gradient is no longer finite.
 
     Example:
@@ -59,108 +73,121 @@ def fit(
         50
     """
     config = merge_config(config, overrides)
-    train, validation = read_data(data, LOSSES[config.loss])
-    team = _team(config, callbacks)
-    state = _start(model, train, validation, config)
-    order = torch.Generator().manual_seed(config.seed)
+    state = _start(model, data, sample_weight, config)
+    state.callbacks = _team(state, callbacks, checkpoint)
 
     def notify(joint: str) -> None:
-        for callback in team:
+        for callback in state.callbacks:
             getattr(callback, joint)(state)
 
-    with module_mode(model, training=True), own_randomness(config.seed, reference_tensor(model).device):
+    with (
+        module_mode(model, training=True),
+        own_randomness(config.seed, reference_tensor(model).device),
+        measure() as state.spent,
+    ):
         try:
             notify("on_fit_start")
-            while state.epoch < config.epochs and not state.stop:
-                state.epoch += 1
-                state.metrics = Metrics(LOSSES[config.loss])
-                notify("on_epoch_start")
-                started = time.perf_counter()
-                with measure() as usage:
-                    for rows in torch.randperm(len(train), generator=order).split(config.batch_size or len(train)):
-                        _step(state, rows)
-                        notify("on_step_end")
-                        state.step += 1
-                    results = _results(state)
-                wall_s = time.perf_counter() - started
-                state.record = {"epoch": state.epoch, **results, "wall_s": wall_s, **usage.as_dict()}
-                notify("on_epoch_end")
+            while (state.position or state.epoch < config.epochs) and not state.stop:
+                _epoch(state, notify)
+                if state.stop_now:
+                    break
         finally:
             notify("on_fit_end")
     return state.history
 
 
-def _step(state: FitState, rows: torch.Tensor) -> None:
-    """One optimisation step on the given rows of the training part."""
-    loss = LOSSES[state.config.loss]
-    x, y = state.train.select(rows, reference_tensor(state.model))
-    state.optimizer.zero_grad()
-    with step_scope(state.config.first_step + state.step, rows):
-        outputs = state.model(x)
-        if state.step == 0:
-            _check_outputs(state, outputs, len(rows))
-        mean = loss(outputs, y)
-        mean.backward()
-    value = float(mean.detach())
-    check_step(state, value)
-    state.optimizer.step()
-    state.metrics.update(value, outputs.detach(), y)
+def _epoch(state: FitState, notify: Notify) -> None:
+    """One epoch, or what is left of it when training goes on within one."""
+    if state.position == 0:
+        state.epoch += 1
+        state.metrics = Metrics(state.loss_function)
+        state.order.shuffle()
+        state.epoch_started, state.epoch_usage = time.perf_counter(), state.usage
+        notify("on_epoch_start")
+    for rows in state.order.batches()[state.position :]:
+        train_step(state, rows, notify)
+        state.position += 1
+        state.usage = _total(state)
+        notify("on_step_end")
+        state.step += 1
+        state.stop_now = state.world.any(state.stop_now)
+        if state.stop_now:
+            return
+    results = _results(state)
+    state.usage = _total(state)
+    used = {name: n - state.epoch_usage.as_dict()[name] for name, n in state.usage.as_dict().items()}
+    state.record = {"epoch": state.epoch, **results, "wall_s": time.perf_counter() - state.epoch_started, **used}
+    state.position = 0
+    notify("on_epoch_end")
+    state.stop = state.world.any(state.stop)
 
 
 def _results(state: FitState) -> dict[str, float | None]:
-    """Losses and accuracies at the end of an epoch; evaluates what is to be monitored."""
-    metrics, validation = state.metrics, state.validation
+    """Losses and accuracies at the end of an epoch; evaluates what is to be monitored, and moves the learning rate."""
+    config, metrics, validation = state.config, state.metrics, state.validation
     results: dict[str, float | None] = {"train_loss": metrics.loss, "train_accuracy": metrics.accuracy}
     results |= {"validation_loss": None, "validation_accuracy": None, "monitored_loss": None}
-    fallback = state.train if state.config.restore_best else None
-    monitored = fallback if validation is None else validation
+    further = named_metrics(config.metrics)
+    plateau = isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    monitored = state.train if validation is None and (config.restore_best or further or plateau) else validation
     if monitored is not None:
-        evaluation = evaluate_rows(state.model, monitored, LOSSES[state.config.loss], seed=state.epoch)
-        check_monitored(state, evaluation.loss, "training" if validation is None else "validation")
-        results["monitored_loss"] = evaluation.loss
+        part = "training" if validation is None else "validation"
+        found = evaluate_rows(state.model, monitored, state.loss_function, seed=state.epoch, world=state.world)
+        check_monitored(state, found.loss, part)
+        results["monitored_loss"] = found.loss
         if validation is not None:
-            results |= {"validation_loss": evaluation.loss, "validation_accuracy": evaluation.accuracy}
+            results |= {"validation_loss": found.loss, "validation_accuracy": found.accuracy}
+        prefix = "train" if validation is None else "validation"
+        values = compute(further, found.outputs, found.predictions, monitored.y.cpu())
+        results |= {f"{prefix}_{name}": value for name, value in values.items()}
+    results["learning_rate"] = learning_rate(state.optimizer)
+    if state.scheduler is not None and config.scheduler_step == "epoch":
+        state.scheduler.step(*([results["monitored_loss"]] if plateau else []))
     return results
 
 
-def _start(model: torch.nn.Module, train: Rows, validation: Rows | None, config: FitConfig) -> FitState:
+def _total(state: FitState) -> Usage:
+    """Circuits, shots and jobs of the whole run so far, in all processes, interrupted parts of it included."""
+    spent = state.world.sum([float(n) for n in state.spent.as_dict().values()])
+    return Usage(*(before + int(n) for before, n in zip(state.used_before.as_dict().values(), spent, strict=True)))
+
+
+def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitConfig) -> FitState:
     """The state before the first epoch: model on its device, optimizer over its trainable weights."""
+    loss = loss_named(config.loss)
+    train, validation = read_data(data, loss)
+    train = weighted(train, sample_weight)
     if not isinstance(model, torch.nn.Module):
         raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Wrap it in a module.")
     if config.device is not None:
-        model.to(config.device)
+        model.to(local_device(config.device))
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     if not weights:
         raise ArgumentError(
             "`model` must have a trainable parameter; got none. Set requires_grad on what is to be trained."
         )
+    order = Order(len(train), config.batch_size, config.seed)
+    optimizer = make_optimizer(weights, config)
+    world = join_world(config.data_parallel, reference_tensor(model).device)
     return FitState(
         model=model,
-        optimizer=OPTIMIZERS[config.optimizer](weights, config),
+        network=world.wrap(model),
+        optimizer=optimizer,
+        scheduler=make_scheduler(optimizer, config, order.n_batches),
         config=config,
+        loss_function=loss,
         train=train,
         validation=validation,
-        steps_per_epoch=-(-len(train) // (config.batch_size or len(train))),
+        order=order,
+        steps_per_epoch=order.n_batches,
         history=History(),
-        metrics=Metrics(LOSSES[config.loss]),
+        metrics=Metrics(loss),
+        world=world,
     )
 
 
-def _check_outputs(state: FitState, outputs: torch.Tensor, n_rows: int) -> None:
-    """At the first forward: raise if outputs and targets do not belong together, in either part."""
-    loss = LOSSES[state.config.loss]
-    for part, rows in (("training", state.train), ("validation", state.validation)):
-        if rows is not None:
-            loss.check_outputs(outputs, n_rows, rows.y, part)
-    if not outputs.requires_grad:
-        raise ArgumentError(
-            "`model` must give outputs that depend on its trainable parameters; got outputs without a gradient. "
-            "Look for detach(), torch.no_grad() or a NumPy detour in its forward."
-        )
-
-
-def _team(config: FitConfig, callbacks: Sequence[Callback]) -> list[Callback]:
-    """History and best weights first, then the user's callbacks, the progress bar last."""
+def _team(state: FitState, callbacks: Sequence[Callback], checkpoint: str | Path | Checkpoint | None) -> list[Callback]:
+    """History and best weights first, then the user's callbacks, the progress bar, and last what saves them all."""
     if isinstance(callbacks, Callback):
         raise DtypeError(f"`callbacks` must be a sequence; got one {type(callbacks).__name__}. Put it in a list.")
     for callback in callbacks:
@@ -169,6 +196,8 @@ def _team(config: FitConfig, callbacks: Sequence[Callback]) -> list[Callback]:
                 f"`callbacks` must hold Callback objects; got {callback!r}. "
                 "Derive its class from qnn.training.Callback."
             )
-    best = [RestoreBest()] if config.restore_best else []
-    bar = [ProgressBar()] if config.progress else []
-    return [HistoryRecorder(), *best, *callbacks, *bar]
+    best = [RestoreBest()] if state.config.restore_best else []
+    bar = [ProgressBar()] if state.config.progress and state.is_main else []
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    return [HistoryRecorder(), *best, *callbacks, *bar, *([checkpoint] if checkpoint is not None else [])]

@@ -1,74 +1,70 @@
-"""Losses by name, and the metrics that go with them.
+"""Losses by name, and losses of the user's own.
 
-A loss says which targets it accepts, how its value is computed, what a prediction is, and
-whether rows can be right or wrong. Adding one is a class and a row of `LOSSES`.
+A loss says which targets it accepts, what it is for each row, what a prediction is, and whether rows can be right
+or wrong. Adding one is a row of `LOSSES`, or a class where its targets are of a new kind.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from qnn.errors import ArgumentError, DtypeError, NotFiniteError, ShapeError
+from qnn.errors import ArgumentError, DtypeError, NotFiniteError, ShapeError, unknown_name
+
+RowLoss = Callable[..., Tensor]  # (outputs, y, reduction="none") -> one value per row and output
 
 
-class Loss(Protocol):
+class Loss(ABC):
     """What the training loop needs to know of a loss."""
 
     name: str
 
+    @abstractmethod
     def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The mean over the rows, a scalar."""
-        ...
 
+    @abstractmethod
+    def rows(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss of each row, shape (N,)."""
+
+    @abstractmethod
     def check_targets(self, y: Tensor, part: str) -> Tensor:
         """`y` in the dtype that the loss computes with, or an error that names `part`."""
-        ...
 
+    @abstractmethod
     def check_outputs(self, outputs: Tensor, n_rows: int, y: Tensor, part: str) -> None:
         """Raise unless outputs for `n_rows` rows can be compared with targets such as `y`."""
-        ...
 
+    @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
         """What the model says about each row."""
-        ...
 
     def count_correct(self, outputs: Tensor, y: Tensor) -> int | None:
         """Rows predicted right; None where right and wrong have no meaning."""
-        ...
+        return None
 
 
-class CrossEntropy:
+class CrossEntropy(Loss):
     """Mean of -log softmax(outputs)[y]: outputs are logits (N, C), targets are labels 0 to C-1."""
 
     name = "cross_entropy"
 
     def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The mean over the rows, a scalar."""
-        return torch.nn.functional.cross_entropy(outputs, y)
+        return functional.cross_entropy(outputs, y)
+
+    def rows(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss of each row, shape (N,)."""
+        return functional.cross_entropy(outputs, y, reduction="none")
 
     def check_targets(self, y: Tensor, part: str) -> Tensor:
         """Labels as int64, shape (N,)."""
-        if y.is_floating_point() or y.is_complex():
-            raise DtypeError(
-                f'`y` of the {part} part must hold integer class labels for loss="cross_entropy"; got {y.dtype}. '
-                'Convert it with y.long(), or use loss="mse" for regression.'
-            )
-        if y.ndim != 1:
-            raise ShapeError(
-                f"`y` of the {part} part must have shape (N,), one class label a row; got {tuple(y.shape)}. "
-                "Drop the extra axis, for example with y.squeeze(-1), or turn one-hot rows into y.argmax(-1)."
-            )
-        labels = y.long()
-        if len(labels) and labels.min() < 0:
-            row = int((labels < 0).nonzero()[0])
-            raise ArgumentError(
-                f"`y` of the {part} part must hold class labels from 0 up; got {int(labels[row])} in row {row}. "
-                "Number the classes 0, 1, 2, and so on."
-            )
-        return labels
+        return _labels(y, part, self.name)
 
     def check_outputs(self, outputs: Tensor, n_rows: int, y: Tensor, part: str) -> None:
         """Logits of shape (n_rows, C) with C > 1, and every label below C."""
@@ -77,14 +73,8 @@ class CrossEntropy:
                 f"`model` must return logits of shape ({n_rows}, number of classes), two classes or more, for "
                 f'loss="cross_entropy"; got {tuple(outputs.shape)}. End it with one output per class.'
             )
-        n_classes = outputs.shape[1]
-        if y.max() >= n_classes:
-            row = int((y >= n_classes).nonzero()[0])
-            raise ArgumentError(
-                f"`y` of the {part} part must hold labels 0 to {n_classes - 1}, since the model has "
-                f"{n_classes} outputs; got {int(y[row])} in row {row}. "
-                f"Give the model {int(y.max()) + 1} outputs, or number the classes from 0."
-            )
+        n_classes, wanted = outputs.shape[1], int(y.max()) + 1 if len(y) else 0
+        _check_classes(y, n_classes, part, f"the model has {n_classes} outputs", f"Give the model {wanted} outputs")
 
     def predict(self, outputs: Tensor) -> Tensor:
         """The label of the largest logit, shape (N,)."""
@@ -95,35 +85,63 @@ class CrossEntropy:
         return int((self.predict(outputs) == y).sum())
 
 
-class MeanSquaredError:
-    """Mean of (outputs - y)²: targets (N,) for one output, (N, K) for K outputs; regression."""
+class BinaryCrossEntropy(Loss):
+    """Mean of -log sigmoid(±output): one logit a row, (N,) or (N, 1); targets are labels 0 and 1."""
 
-    name = "mse"
+    name = "binary_cross_entropy"
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean over the rows, a scalar."""
+        return self.rows(outputs, y).mean()
+
+    def rows(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss of each row, shape (N,)."""
+        logits = outputs.reshape(-1)
+        return functional.binary_cross_entropy_with_logits(logits, y.to(logits.dtype), reduction="none")
+
+    def check_targets(self, y: Tensor, part: str) -> Tensor:
+        """Labels 0 and 1 as int64, shape (N,)."""
+        labels = _labels(y, part, self.name)
+        _check_classes(labels, 2, part, f'loss="{self.name}" knows two classes', 'Use loss="cross_entropy"')
+        return labels
+
+    def check_outputs(self, outputs: Tensor, n_rows: int, y: Tensor, part: str) -> None:
+        """One logit a row."""
+        if tuple(outputs.shape) not in {(n_rows,), (n_rows, 1)}:
+            raise ShapeError(
+                f'`model` must return shape ({n_rows}, 1), one logit a row, for loss="{self.name}"; '
+                f'got {tuple(outputs.shape)}. End it with one output, or use loss="cross_entropy".'
+            )
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """1 where the logit is above 0, shape (N,)."""
+        return (outputs.reshape(-1) > 0).long()
+
+    def count_correct(self, outputs: Tensor, y: Tensor) -> int | None:
+        """Rows whose logit has the target's sign."""
+        return int((self.predict(outputs) == y).sum())
+
+
+class Regression(Loss):
+    """Mean over rows and outputs of a function of outputs and real targets: (N,) for one output, (N, K) for K."""
+
+    def __init__(self, name: str, function: RowLoss) -> None:
+        self.name, self._function = name, function
 
     def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and outputs, a scalar."""
-        predictions = outputs.squeeze(-1) if y.ndim == 1 and outputs.ndim == 2 else outputs
-        return torch.nn.functional.mse_loss(predictions, y.to(predictions.dtype))
+        predictions = _aligned(outputs, y)
+        return self._function(predictions, y.to(predictions.dtype), reduction="mean")
+
+    def rows(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss of each row, a mean over its outputs, shape (N,)."""
+        predictions = _aligned(outputs, y)
+        values = self._function(predictions, y.to(predictions.dtype), reduction="none")
+        return values if values.ndim == 1 else values.mean(dim=1)
 
     def check_targets(self, y: Tensor, part: str) -> Tensor:
         """Finite real numbers, shape (N,) or (N, K)."""
-        if y.is_complex():
-            raise DtypeError(
-                f"`y` of the {part} part must be real; got {y.dtype}. Give real and imaginary parts as two columns."
-            )
-        if y.ndim not in (1, 2):
-            raise ShapeError(
-                f"`y` of the {part} part must have shape (N,) or (N, number of outputs); got {tuple(y.shape)}. "
-                "Flatten it to two axes."
-            )
-        wrong = ~torch.isfinite(y)
-        if wrong.any():
-            row = int(wrong.nonzero()[0, 0])
-            raise NotFiniteError(
-                f"`y` of the {part} part must be finite; got NaN or infinity in row {row}. "
-                "Drop such rows before training."
-            )
-        return y if y.is_floating_point() else y.to(torch.get_default_dtype())
+        return _real_targets(y, part)
 
     def check_outputs(self, outputs: Tensor, n_rows: int, y: Tensor, part: str) -> None:
         """One output for targets (N,), K outputs for targets (N, K)."""
@@ -131,7 +149,7 @@ class MeanSquaredError:
         if tuple(outputs.shape) not in fits:
             wanted = f"({n_rows}, 1)" if y.ndim == 1 else str((n_rows, y.shape[1]))
             raise ShapeError(
-                f'`model` must return shape {wanted} to match `y` of the {part} part for loss="mse"; '
+                f'`model` must return shape {wanted} to match `y` of the {part} part for loss="{self.name}"; '
                 f"got {tuple(outputs.shape)}. Give it one output per target, "
                 'or use loss="cross_entropy" for class labels.'
             )
@@ -140,36 +158,126 @@ class MeanSquaredError:
         """The outputs themselves: (N,) for one output, else (N, K)."""
         return outputs.squeeze(-1) if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
 
-    def count_correct(self, outputs: Tensor, y: Tensor) -> int | None:
-        """None: a real number is not right or wrong."""
-        return None
+
+class OwnLoss(Loss):
+    """A user's function (outputs, y) -> scalar, a mean over the rows; targets are passed on as they are."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.function = function
+        self.name = getattr(function, "__qualname__", type(function).__name__)
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """What the function gives."""
+        value = self.function(outputs, y)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(
+                f"`loss` must return a tensor with one value, a mean over the rows; got {got}. Average it."
+            )
+        return value.reshape(())
+
+    def rows(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The function, row by row."""
+        return torch.stack([self(outputs[row : row + 1], y[row : row + 1]) for row in range(len(outputs))])
+
+    def check_targets(self, y: Tensor, part: str) -> Tensor:
+        """Anything finite."""
+        return _real_targets(y, part, max_axes=None) if y.is_floating_point() else y
+
+    def check_outputs(self, outputs: Tensor, n_rows: int, y: Tensor, part: str) -> None:
+        """One row of outputs for each row."""
+        if outputs.ndim == 0 or len(outputs) != n_rows:
+            raise ShapeError(
+                f"`model` must return {n_rows} rows for {n_rows} rows of the {part} part; got {tuple(outputs.shape)}. "
+                "Keep the first axis."
+            )
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The outputs themselves."""
+        return outputs
 
 
-LOSSES: dict[str, Loss] = {"cross_entropy": CrossEntropy(), "mse": MeanSquaredError()}
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": CrossEntropy(),
+    "binary_cross_entropy": BinaryCrossEntropy(),
+    "mse": Regression("mse", functional.mse_loss),
+    "mae": Regression("mae", functional.l1_loss),
+    "huber": Regression("huber", functional.huber_loss),
+}
 
 
-class Metrics:
-    """Loss and accuracy over the rows seen so far: means over rows, whatever the batch sizes."""
+def loss_named(loss: Any) -> Loss:
+    """The loss of that name, or the user's own function.
 
-    def __init__(self, loss: Loss) -> None:
-        self._loss = loss
-        self._loss_sum = 0.0
-        self._n_correct: int | None = 0
-        self.n = 0
+    Raises:
+        UnknownNameError: no such name.
+        DtypeError: neither a name nor a function.
+    """
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise unknown_name("loss", loss, LOSSES)
+        return LOSSES[loss]
+    if isinstance(loss, Loss):
+        return loss
+    if not callable(loss) or isinstance(loss, type):
+        raise DtypeError(
+            f'`loss` must be a name or a function (outputs, y) -> scalar; got {loss!r}. Use "cross_entropy" or "mse".'
+        )
+    return OwnLoss(loss)
 
-    def update(self, value: float, outputs: Tensor, y: Tensor) -> None:
-        """Add one batch, whose mean loss is `value`."""
-        self.n += len(y)
-        self._loss_sum += value * len(y)
-        correct = self._loss.count_correct(outputs, y)
-        self._n_correct = None if correct is None or self._n_correct is None else self._n_correct + correct
 
-    @property
-    def loss(self) -> float:
-        """Mean loss per row; NaN before the first batch."""
-        return self._loss_sum / self.n if self.n else float("nan")
+def _labels(y: Tensor, part: str, loss: str) -> Tensor:
+    """Class labels as int64, shape (N,), none below 0."""
+    if y.is_floating_point() or y.is_complex():
+        raise DtypeError(
+            f'`y` of the {part} part must hold integer class labels for loss="{loss}"; got {y.dtype}. '
+            'Convert it with y.long(), or use loss="mse" for regression.'
+        )
+    if y.ndim != 1:
+        raise ShapeError(
+            f"`y` of the {part} part must have shape (N,), one class label a row; got {tuple(y.shape)}. "
+            "Drop the extra axis, for example with y.squeeze(-1), or turn one-hot rows into y.argmax(-1)."
+        )
+    labels = y.long()
+    if len(labels) and labels.min() < 0:
+        row = int((labels < 0).nonzero()[0])
+        raise ArgumentError(
+            f"`y` of the {part} part must hold class labels from 0 up; got {int(labels[row])} in row {row}. "
+            "Number the classes 0, 1, 2, and so on."
+        )
+    return labels
 
-    @property
-    def accuracy(self) -> float | None:
-        """Share of rows predicted right, 0 to 1; None for regression and before the first batch."""
-        return self._n_correct / self.n if self.n and self._n_correct is not None else None
+
+def _check_classes(y: Tensor, n_classes: int, part: str, since: str, advice: str) -> None:
+    """Raise with the row of the first label that is not below `n_classes`."""
+    if len(y) and y.max() >= n_classes:
+        row = int((y >= n_classes).nonzero()[0])
+        raise ArgumentError(
+            f"`y` of the {part} part must hold labels 0 to {n_classes - 1}, since {since}; "
+            f"got {int(y[row])} in row {row}. {advice}, or number the classes from 0."
+        )
+
+
+def _real_targets(y: Tensor, part: str, max_axes: int | None = 2) -> Tensor:
+    """Finite real numbers, in a floating dtype."""
+    if y.is_complex():
+        raise DtypeError(
+            f"`y` of the {part} part must be real; got {y.dtype}. Give real and imaginary parts as two columns."
+        )
+    if max_axes is not None and not 1 <= y.ndim <= max_axes:
+        raise ShapeError(
+            f"`y` of the {part} part must have shape (N,) or (N, number of outputs); got {tuple(y.shape)}. "
+            "Flatten it to two axes."
+        )
+    wrong = ~torch.isfinite(y)
+    if wrong.any():
+        row = int(wrong.nonzero()[0, 0])
+        raise NotFiniteError(
+            f"`y` of the {part} part must be finite; got NaN or infinity in row {row}. Drop such rows before training."
+        )
+    return y if y.is_floating_point() else y.to(torch.get_default_dtype())
+
+
+def _aligned(outputs: Tensor, y: Tensor) -> Tensor:
+    """Outputs (N, 1) as (N,) where the targets are (N,)."""
+    return outputs.squeeze(-1) if y.ndim == 1 and outputs.ndim == 2 else outputs

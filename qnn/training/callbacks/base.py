@@ -14,8 +14,10 @@ import torch
 
 from qnn._meter import Usage
 from qnn.training.config import FitConfig
-from qnn.training.data import Rows
-from qnn.training.losses import Metrics
+from qnn.training.data import Order, Rows
+from qnn.training.losses import Loss
+from qnn.training.metrics import Metrics
+from qnn.training.processes import ALONE, World
 
 if TYPE_CHECKING:
     from qnn.training.history import History
@@ -23,51 +25,77 @@ if TYPE_CHECKING:
 
 @dataclass
 class FitState:
-    """Where the loop is; callbacks read it, and may set `stop` or add entries to `record`.
+    """Where the loop is; callbacks read it, and may set `stop`, `stop_now`, `stop_reason` or add entries to `record`.
 
     Attributes:
-        model, optimizer, config, train, validation: what is trained, with what, on what.
+        model, optimizer, scheduler, config, train, validation: what is trained, with what, on what; the scheduler of
+            the learning rate may be None.
+        network: what is called in training: the model, or the model wrapped for several processes.
+        loss_function: what is minimised, but for penalties.
+        order: the order of the rows.
         steps_per_epoch: optimisation steps in each epoch.
         history: the record so far.
         metrics: loss and accuracy over the current epoch's steps so far.
+        world: the processes that train together.
+        callbacks: all of them, in the order in which they are called.
         epoch: number of the current epoch, from 1; 0 before the first.
+        position: steps made in the current epoch; 0 again in `on_epoch_end`.
         step: number of the current optimisation step over the whole run, from 0; in `on_step_end` the
             step just made, in `on_epoch_end` and `on_fit_end` the number of steps made.
         loss: mean loss of the step just made, before the update.
-        usage: circuits, shots and jobs of the whole run so far, up to the step just made.
+        usage: circuits, shots and jobs of the whole run so far, in all processes, up to the step just made.
         record: what is known of the epoch that just ended, see `History.epochs`.
+        step_record: what callbacks found out about the step just made, for logs with a row per step to write.
         stop: set it to True to end training after the current epoch.
         stop_now: set it to True to end training right after the current step; its epoch stays unfinished.
         stop_reason: why it was stopped, in a few words; None where training ran to its end.
-        scheduler: of the learning rate; None where it stays.
-        rank: number of this process among those that train together, 0 where there is only one.
-        world_size: how many processes train together.
+        spent, used_before: circuits, shots and jobs of this call and process, and of the calls before a resume.
+        epoch_started, epoch_usage: time (`time.perf_counter`) and usage when the current epoch began.
     """
 
     model: torch.nn.Module
+    network: torch.nn.Module
     optimizer: torch.optim.Optimizer
     config: FitConfig
+    loss_function: Loss
     train: Rows
     validation: Rows | None
+    order: Order
     steps_per_epoch: int
     history: History
     metrics: Metrics
+    world: World = ALONE
+    scheduler: Any = None
+    callbacks: list[Callback] = field(default_factory=list)
     epoch: int = 0
+    position: int = 0
     step: int = 0
     loss: float = float("nan")
     usage: Usage = field(default_factory=Usage)
     record: dict[str, Any] = field(default_factory=dict)
+    step_record: dict[str, Any] = field(default_factory=dict)
     stop: bool = False
     stop_now: bool = False
     stop_reason: str | None = None
-    scheduler: Any = None
-    rank: int = 0
-    world_size: int = 1
+    spent: Usage = field(default_factory=Usage)
+    used_before: Usage = field(default_factory=Usage)
+    epoch_started: float = 0.0
+    epoch_usage: Usage = field(default_factory=Usage)
+
+    @property
+    def rank(self) -> int:
+        """Number of this process among those that train together."""
+        return self.world.rank
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train together."""
+        return self.world.size
 
     @property
     def is_main(self) -> bool:
         """Whether this process is the one that writes and prints."""
-        return self.rank == 0
+        return self.world.rank == 0
 
 
 class Callback:

@@ -1,0 +1,139 @@
+"""Checkpoints: what is needed to go on after a crash or Ctrl-C, and the best weights."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from qnn._integers import whole
+from qnn.errors import ArgumentError, DtypeError
+from qnn.training.callbacks.base import Callback, FitState
+from qnn.training.interrupts import PendingInterrupt
+from qnn.training.resume import capture, restore
+from qnn.training.state_file import read_state, write_state
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+class Checkpoint(Callback):
+    """Saves a run in a folder, and goes on from what is there.
+
+    The folder holds ``last.safetensors``: weights, optimizer, scheduler, all random generators and roots of sampling,
+    the order of the rows, history and what callbacks remember; and ``best.safetensors``: the weights with the lowest
+    monitored loss so far. Both are safetensors with JSON in their header; nothing is unpickled. A run that goes on ends
+    with the same weights and history as one that never stopped, on backends whose shots follow the seed.
+
+    Ctrl-C (and SIGTERM) saves after the current step and says how to go on; a second one stops at once.
+
+    Args:
+        folder: made if it is not there.
+        every_epochs: save after every so many epochs.
+        every_steps: save after every so many steps too.
+        every_s: save after a step when this many seconds have passed since the last time; None never does.
+        keep: how many checkpoints of earlier epochs to keep beside the last, as ``epoch_0007.safetensors``.
+
+    Raises:
+        ArgumentError, DtypeError: a number that makes no sense.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        every_epochs: int = 1,
+        every_steps: int | None = None,
+        every_s: float | None = 60.0,
+        keep: int = 0,
+    ) -> None:
+        for name, value, least in (
+            ("every_epochs", every_epochs, 1),
+            ("every_steps", every_steps, 1),
+            ("keep", keep, 0),
+        ):
+            if value is not None and (whole(value) is None or value < least):
+                raise ArgumentError(
+                    f"`{name}` must be an integer of at least {least}; got {value!r}. Use {name}={least}."
+                )
+        if every_s is not None and (isinstance(every_s, bool) or not isinstance(every_s, Real) or not every_s >= 0):
+            raise ArgumentError(f"`every_s` must be a number of seconds, or None; got {every_s!r}. Use every_s=60.")
+        if not isinstance(folder, str | Path):
+            raise DtypeError(f'`checkpoint` must be a folder; got {folder!r}. Use a path such as "runs/mine".')
+        self.folder = Path(folder)
+        self.every_epochs, self.every_steps, self.keep = every_epochs, every_steps, keep
+        self.every_s = math.inf if every_s is None else float(every_s)
+        self.resumed_from: int | None = None
+        self._interrupt = PendingInterrupt()
+        self._saved_at = 0.0
+        self._best = math.inf
+
+    def on_fit_start(self, state: FitState) -> None:
+        """Go on from the folder, or save the state before the first step in it."""
+        last, self.resumed_from, self._best = self.folder / LAST, None, math.inf
+        if last.exists():
+            restore(state, read_state(last), last)
+            self.resumed_from = state.step
+        else:
+            self._save(state, within_epoch=False)
+        self._saved_at = time.monotonic()
+        self._interrupt.open()
+
+    def on_step_end(self, state: FitState) -> None:
+        """Save when it is time; after Ctrl-C save and stop.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C; SystemExit after SIGTERM.
+        """
+        made = state.step + 1
+        due = self.every_steps is not None and made % self.every_steps == 0
+        late = time.monotonic() - self._saved_at >= self.every_s
+        flags = [self._interrupt.signal is not None, late, state.stop_now]
+        interrupted, late, state.stop_now = (n > 0 for n in state.world.sum([float(flag) for flag in flags]))
+        if due or late or interrupted or state.stop_now:
+            self._save(state, within_epoch=True)
+        if interrupted:
+            text = f'Interrupted after step {made}. Saved in "{self.folder}"; the same call goes on from there.'
+            if self._interrupt.signal == signal.SIGTERM:
+                raise SystemExit(text)
+            raise KeyboardInterrupt(text)
+
+    def on_epoch_end(self, state: FitState) -> None:
+        """Save, and keep the weights if they are the best so far."""
+        if state.epoch % self.every_epochs == 0 or state.stop or state.epoch == state.config.epochs:
+            self._save(state, within_epoch=False)
+        loss = state.record["monitored_loss"]
+        if loss is not None and loss < self._best:
+            self._best = loss
+            state.world.attempt(
+                lambda: self._write(BEST, {"epoch": state.epoch, "model": dict(state.model.state_dict())})
+            )
+
+    def on_fit_end(self, state: FitState) -> None:
+        """Give the handlers of signals back."""
+        self._interrupt.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lowest loss so far."""
+        return {"best": self._best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with it."""
+        self._best = state["best"]
+
+    def _save(self, state: FitState, *, within_epoch: bool) -> None:
+        saved = capture(state, within_epoch=within_epoch)
+        state.world.attempt(lambda: self._write(LAST, saved))
+        if self.keep and not within_epoch and state.epoch:
+            state.world.attempt(lambda: self._keep(state.epoch, saved))
+        self._saved_at = time.monotonic()
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        write_state(self.folder / name, content)
+
+    def _keep(self, epoch: int, saved: dict[str, Any]) -> None:
+        self._write(f"epoch_{epoch:04d}.safetensors", saved)
+        for old in sorted(self.folder.glob("epoch_*.safetensors"))[: -self.keep]:
+            old.unlink()

@@ -1,0 +1,141 @@
+"""Metrics: loss and accuracy over the rows seen so far, and scikit-learn's and torchmetrics' on whole parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import sklearn.metrics
+import torch
+from torch import Tensor
+
+from qnn.errors import ArgumentError, DtypeError, TrainingError, unknown_name
+from qnn.training.losses import Loss
+
+_AVERAGED = ("f1_score", "precision_score", "recall_score", "jaccard_score")  # over classes, each alike
+_NAMES = (
+    "balanced_accuracy_score",
+    "cohen_kappa_score",
+    "matthews_corrcoef",
+    "r2_score",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "median_absolute_error",
+    "max_error",
+    "explained_variance_score",
+    *_AVERAGED,
+)
+
+Metric = Callable[[Any, Any], Any]
+
+
+class Metrics:
+    """Loss and accuracy over the rows seen so far: means over rows, whatever the batch sizes."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+        self._loss_sum = 0.0
+        self._n_correct: int | None = 0
+        self.n = 0
+
+    def update(self, value: float, outputs: Tensor, y: Tensor) -> None:
+        """Add one batch, whose mean loss is `value`."""
+        self.add(value, len(y), self._loss.count_correct(outputs, y))
+
+    def add(self, value: float, n: int, correct: int | None) -> None:
+        """Add `n` rows of mean loss `value`, of which `correct` were predicted right."""
+        self.n += n
+        self._loss_sum += value * n
+        self._n_correct = None if correct is None or self._n_correct is None else self._n_correct + correct
+
+    @property
+    def loss(self) -> float:
+        """Mean loss per row; NaN before the first batch."""
+        return self._loss_sum / self.n if self.n else float("nan")
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of rows predicted right, 0 to 1; None for regression and before the first batch."""
+        return self._n_correct / self.n if self.n and self._n_correct is not None else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums."""
+        return {"loss_sum": self._loss_sum, "n_correct": self._n_correct, "n": self.n}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self._loss_sum, self._n_correct, self.n = state["loss_sum"], state["n_correct"], state["n"]
+
+
+def named_metrics(metrics: Any) -> dict[str, Metric | Any]:
+    """Metrics by the name under which they are recorded.
+
+    Args:
+        metrics: names of scikit-learn's metric functions, functions (y_true, y_predicted) -> number, torchmetrics
+            objects, in a sequence; or a mapping from names of your own.
+
+    Raises:
+        UnknownNameError: not one of the names of scikit-learn that fit here.
+        DtypeError: something else.
+        ArgumentError: two of one name.
+    """
+    if isinstance(metrics, str) or not isinstance(metrics, Mapping | Sequence):
+        raise DtypeError(
+            f"`metrics` must be a sequence or a mapping of metrics; got {metrics!r}. Put it in a list, as in "
+            '["f1_score"].'
+        )
+    pairs = metrics.items() if isinstance(metrics, Mapping) else [(_name(metric), metric) for metric in metrics]
+    found: dict[str, Any] = {}
+    for name, metric in pairs:
+        if name in found:
+            raise ArgumentError(f'`metrics` must have different names; got "{name}" twice. Pass a mapping from names.')
+        found[name] = _metric(metric)
+    return found
+
+
+def compute(metrics: Mapping[str, Any], outputs: Tensor, predictions: Tensor, y: Tensor) -> dict[str, float]:
+    """Each metric on a whole part: torchmetrics see outputs (N, C), functions see predictions.
+
+    Raises:
+        TrainingError: a metric failed, or gave something that is not one number; it is named.
+    """
+    results = {}
+    for name, metric in metrics.items():
+        try:
+            if _is_torchmetric(metric):
+                metric.reset()
+                metric.update(outputs if outputs.ndim > 1 and outputs.shape[1] > 1 else predictions, y)
+                value = metric.compute()
+            else:
+                value = metric(y.numpy(), predictions.numpy())
+            results[name] = float(value)
+        except Exception as error:
+            raise TrainingError(
+                f'The metric "{name}" must give one number for (y, predictions) of shapes {tuple(y.shape)} and '
+                f"{tuple(predictions.shape)}; it failed: {error} Leave it out, or choose one that fits the task."
+            ) from error
+    return results
+
+
+def _name(metric: Any) -> str:
+    if isinstance(metric, str):
+        return metric
+    return getattr(metric, "__name__", type(metric).__name__)
+
+
+def _metric(metric: Any) -> Any:
+    if isinstance(metric, str):
+        if metric not in _NAMES:
+            raise unknown_name("metric", metric, _NAMES)
+        function = getattr(sklearn.metrics, metric)
+        return partial(function, average="macro", zero_division=0) if metric in _AVERAGED else function
+    if not callable(metric):
+        raise DtypeError(
+            f"`metrics` must hold names or functions; got {metric!r}. Pass a function (y_true, y_predicted)."
+        )
+    return metric
+
+
+def _is_torchmetric(metric: Any) -> bool:
+    return isinstance(metric, torch.nn.Module) and all(hasattr(metric, name) for name in ("update", "compute", "reset"))
