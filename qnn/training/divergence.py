@@ -21,13 +21,12 @@ def check_step(state: FitState, loss: float) -> None:
     Raises:
         TrainingError: names step, epoch, seed and the first parameter concerned.
     """
-    gradients = [p.grad for p in state.model.parameters() if p.grad is not None]
-    norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
-    if math.isfinite(loss) and math.isfinite(norm):
+    gradients = [weight.grad for weight in state.weights if weight.grad is not None]
+    if math.isfinite(loss) and math.isfinite(_sum(gradients)):
         return
     culprit = first_non_finite(state.model)
     if culprit is None and math.isfinite(loss):
-        return  # only the norm overflowed: large, but still numbers
+        return  # only the sum overflowed: large, but still numbers
     got = f"a loss of {loss}" if not math.isfinite(loss) else "a gradient that is not"
     where = "every weight and gradient is finite" if culprit is None else f"{culprit} is the first not finite"
     raise TrainingError(
@@ -35,6 +34,13 @@ def check_step(state: FitState, loss: float) -> None:
         f"(epoch {state.epoch}, seed {state.config.seed}): {where}. "
         f"Lower `learning_rate` (now {state.config.learning_rate:g}), or look at what the model does there."
     )
+
+
+def _sum(gradients: list[torch.Tensor]) -> float:
+    """Sum of all entries, which is finite if they are, unless it overflows; the cheapest way to look at them all."""
+    if len({gradient.device for gradient in gradients}) > 1:
+        return sum(float(gradient.sum()) for gradient in gradients)
+    return float(torch.cat([gradient.reshape(-1) for gradient in gradients]).sum()) if gradients else 0.0
 
 
 def check_monitored(state: FitState, loss: float, part: str) -> None:

@@ -148,8 +148,10 @@ def _results(state: FitState) -> dict[str, float | None]:
 
 def _total(state: FitState) -> Usage:
     """Circuits, shots and jobs of the whole run so far, in all processes, interrupted parts of it included."""
-    spent = state.world.sum([float(n) for n in state.spent.as_dict().values()])
-    return Usage(*(before + int(n) for before, n in zip(state.used_before.as_dict().values(), spent, strict=True)))
+    before, spent = state.used_before, state.spent
+    used = [spent.circuits, spent.shots, spent.jobs]
+    circuits, shots, jobs = (int(n) for n in state.world.sum(used))
+    return Usage(before.circuits + circuits, before.shots + shots, before.jobs + jobs)
 
 
 def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitConfig) -> FitState:
@@ -171,6 +173,8 @@ def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitCon
     world = join_world(config.data_parallel, reference_tensor(model).device)
     return FitState(
         model=model,
+        weights=weights,
+        reference=reference_tensor(model),
         network=world.wrap(model),
         optimizer=optimizer,
         scheduler=make_scheduler(optimizer, config, order.n_batches),

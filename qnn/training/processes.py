@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class World:
         self._same_sampling(model)
         return DistributedDataParallel(model, find_unused_parameters=True)
 
-    def sum(self, values: list[float]) -> list[float]:
+    def sum(self, values: Sequence[float]) -> Sequence[float]:
         """Each number summed over the processes."""
         if self.size == 1:
             return values

@@ -12,7 +12,6 @@ from qnn._seeding import step_scope
 from qnn.errors import ArgumentError
 from qnn.training.callbacks.base import FitState
 from qnn.training.divergence import check_step
-from qnn.training.isolation import reference_tensor
 from qnn.training.optimizers import needs_closure
 
 Notify = Callable[[str], None]
@@ -31,7 +30,7 @@ def train_step(state: FitState, rows: Tensor, notify: Notify) -> None:
         if needs_closure(state.optimizer):
             state.optimizer.step(evaluation)  # type: ignore[arg-type]  # torch types closures as returning a float
         else:
-            evaluation()
+            evaluation.run()
             state.optimizer.step()
     if state.scheduler is not None and state.config.scheduler_step == "step":
         state.scheduler.step()
@@ -52,23 +51,31 @@ class _Evaluation:
 
     def __call__(self) -> Tensor:
         """What is minimised, over all processes; a scalar."""
-        state, first = self.state, self.calls == 0
+        share, penalty = self.run()
+        mean = share.detach() / self.state.world.size
+        if self.state.world.size > 1:
+            mean = torch.as_tensor(self.state.world.sum([float(mean)])[0], dtype=share.dtype)
+        return mean if penalty is None else mean + penalty.detach().to(mean.device)
+
+    def run(self) -> tuple[Tensor, Tensor | None]:
+        """This process's share of the loss, and the penalty; gradients where they are enabled."""
+        state, first, with_gradients = self.state, self.calls == 0, torch.is_grad_enabled()
         self.calls += 1
-        x, y = state.train.select(self.mine, reference_tensor(state.model))
-        if not first and torch.is_grad_enabled():
+        x, y = state.train.select(self.mine, state.reference)
+        if not first and with_gradients:
             state.optimizer.zero_grad()
         outputs = state.network(x)
         y = y.to(outputs.device)
         if first and state.step == 0:
             _check_outputs(state, outputs, len(self.mine))
-        share = self._share_of_loss(outputs, y)
-        penalty = _penalty(state)
-        if torch.is_grad_enabled():
+        share, penalty = self._share_of_loss(outputs, y), _penalty(state)
+        if with_gradients:
             (share if penalty is None else share + penalty).backward()
-        value = self._report(share, outputs, y) if first else self._mean(share)
-        if torch.is_grad_enabled():
-            self._after_backward(value, first)
-        return torch.as_tensor(value, dtype=share.dtype) + (0.0 if penalty is None else penalty.detach().cpu())
+        if first:
+            self._report(share, outputs, y)
+        if with_gradients:
+            self._after_backward(first)
+        return share, penalty
 
     def _share_of_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """What this process adds to the loss, times the number of processes, over which gradients are averaged."""
@@ -82,27 +89,23 @@ class _Evaluation:
         mean = state.loss_function(outputs, y)
         return mean if size == 1 else mean * (size * len(self.mine) / len(self.rows))
 
-    def _mean(self, share: Tensor) -> float:
-        size = self.state.world.size
-        return self.state.world.sum([float(share.detach()) / size])[0]
-
-    def _report(self, share: Tensor, outputs: Tensor, y: Tensor) -> float:
-        """Count the batch in the epoch's metrics, once; the mean loss over all processes."""
-        state = self.state
-        correct = state.loss_function.count_correct(outputs.detach(), y)
-        value, right = state.world.sum([float(share.detach()) / state.world.size, float(correct or 0)])
+    def _report(self, share: Tensor, outputs: Tensor, y: Tensor) -> None:
+        """Count the batch in the epoch's metrics, with the mean loss over all processes."""
+        state, size = self.state, self.state.world.size
+        value, correct = float(share.detach()), state.loss_function.count_correct(outputs.detach(), y)
+        if size > 1:
+            value, right = state.world.sum([value / size, float(correct or 0)])
+            correct = None if correct is None else int(right)
         state.loss = value
-        state.metrics.add(value, len(self.rows), None if correct is None else int(right))
-        return value
+        state.metrics.add(value, len(self.rows), correct)
 
-    def _after_backward(self, value: float, first: bool) -> None:
+    def _after_backward(self, first: bool) -> None:
         state = self.state
         if first:
-            check_step(state, value)
+            check_step(state, state.loss)
             self.notify("on_backward_end")
         if state.config.max_gradient_norm is not None:
-            weights = [weight for group in state.optimizer.param_groups for weight in group["params"]]
-            torch.nn.utils.clip_grad_norm_(weights, state.config.max_gradient_norm)
+            torch.nn.utils.clip_grad_norm_(state.weights, state.config.max_gradient_norm)
 
 
 def _penalty(state: FitState) -> Tensor | None:
@@ -110,10 +113,9 @@ def _penalty(state: FitState) -> Tensor | None:
     config = state.config
     if not (config.l1_penalty or config.l2_penalty):
         return None
-    weights = [weight for weight in state.model.parameters() if weight.requires_grad]
-    device = weights[0].device
-    l1 = sum((weight.abs().sum().to(device) for weight in weights), torch.zeros((), device=device))
-    l2 = sum((weight.square().sum().to(device) for weight in weights), torch.zeros((), device=device))
+    device = state.weights[0].device
+    l1 = sum((weight.abs().sum().to(device) for weight in state.weights), torch.zeros((), device=device))
+    l2 = sum((weight.square().sum().to(device) for weight in state.weights), torch.zeros((), device=device))
     return config.l1_penalty * l1 + config.l2_penalty * l2
 
 

@@ -30,6 +30,8 @@ class FitState:
     Attributes:
         model, optimizer, scheduler, config, train, validation: what is trained, with what, on what; the scheduler of
             the learning rate may be None.
+        weights: the trainable parameters.
+        reference: the model's first parameter or buffer, whose device and dtype inputs are given.
         network: what is called in training: the model, or the model wrapped for several processes.
         loss_function: what is minimised, but for penalties.
         order: the order of the rows.
@@ -54,6 +56,8 @@ class FitState:
     """
 
     model: torch.nn.Module
+    weights: list[torch.nn.Parameter]
+    reference: torch.Tensor
     network: torch.nn.Module
     optimizer: torch.optim.Optimizer
     config: FitConfig

@@ -14,10 +14,11 @@ from qnn.training.callbacks.usage_log import difference, largest
 class BudgetGuard(Callback):
     """Ends training before the step, or the evaluation of an epoch, that would exceed a budget.
 
-    The forecast for a step is the most that any step has used so far (a last, smaller batch does not mislead it), and
-    for the evaluation at the end of an epoch what the costliest one used. So the budget holds
-    unless a step needs more than every step before it; the first step and the first evaluation,
-    of which nothing is known beforehand, are always made. What a resumed run had used before counts.
+    The forecast for a step is the most that a step has used so far; the last step of an epoch, whose batch may be
+    smaller, and the evaluation after it have forecasts of their own. So the budget holds unless a
+    step needs more than every one of its kind before; the first step and the first evaluation, of which nothing is
+    known beforehand, are always made. What a run had used before it was resumed counts, and a resumed run may have
+    a larger budget.
 
     Args:
         max_circuits: circuits that the whole run may execute; None is any number.
@@ -52,7 +53,7 @@ class BudgetGuard(Callback):
 
     def _forget(self) -> None:
         self._used: Usage | None = None
-        self._step, self._evaluation = Usage(), Usage()
+        self._costs: dict[str, Usage] = {}  # the most used so far, by kind of work
         self._next = "step"
 
     def on_fit_start(self, state: FitState) -> None:
@@ -66,27 +67,30 @@ class BudgetGuard(Callback):
 
     def on_step_end(self, state: FitState) -> None:
         """Learn what the step used, and stop if what comes next does not fit."""
-        self._step = largest(self._step, self._since(state))
-        self._next = "step" if (state.step + 1) % state.steps_per_epoch else "evaluation"
+        kind = _kind(state, state.step)
+        self._learn(state, kind)
+        self._next = "evaluation" if kind == "last step" else _kind(state, state.step + 1)
         self._check(state)
 
     def on_epoch_end(self, state: FitState) -> None:
         """Learn what the evaluation used, and stop if another step does not fit."""
-        self._evaluation = largest(self._evaluation, self._since(state))
-        self._next = "step"
+        self._learn(state, "evaluation")
+        self._next = _kind(state, state.step)
         self._check(state)
 
     def on_fit_end(self, state: FitState) -> None:
         """Let go of the run."""
         self._run = None
 
-    def _since(self, state: FitState) -> Usage:
-        """What was used since the last joint."""
+    def _learn(self, state: FitState, kind: str) -> None:
+        """Remember what was used since the last joint."""
         before, self._used = self._used, Usage(**state.usage.as_dict())
-        return Usage() if before is None else difference(self._used, before)
+        if before is not None:
+            self._costs[kind] = largest(self._costs.get(kind, Usage()), difference(self._used, before))
 
     def _check(self, state: FitState) -> None:
-        forecast = self._step if self._next == "step" else self._evaluation
+        unknown = Usage() if self._next == "evaluation" else self._costs.get("step", Usage())
+        forecast = self._costs.get(self._next, unknown)
         used, more = (self._used or Usage()).as_dict(), forecast.as_dict()
         for name, limit in self.limits.items():
             if used[name] + more[name] > limit:
@@ -96,13 +100,19 @@ class BudgetGuard(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What was used so far, and the forecasts."""
-        parts = {"used": self._used or Usage(), "step": self._step, "evaluation": self._evaluation}
-        return {"next": self._next, **{name: usage.as_dict() for name, usage in parts.items()}}
+        costs = {kind: usage.as_dict() for kind, usage in self._costs.items()}
+        return {"used": (self._used or Usage()).as_dict(), "costs": costs, "next": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with them; a run that had used up its budget ends at once."""
-        self._used, self._step, self._evaluation = (Usage(**state[name]) for name in ("used", "step", "evaluation"))
+        self._used = Usage(**state["used"])
+        self._costs = {kind: Usage(**counts) for kind, counts in state["costs"].items()}
         self._next = state["next"]
         if self._run is not None:
             self._check(self._run)
             self._run.stop |= self._run.stop_now
+
+
+def _kind(state: FitState, step: int) -> str:
+    """Whether the step is the last of its epoch."""
+    return "step" if (step + 1) % state.steps_per_epoch else "last step"

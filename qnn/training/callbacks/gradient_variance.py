@@ -70,8 +70,8 @@ class GradientVariance(Callback):
         if self._n_steps < 2 and not self._warned:
             self._warned = True
             warnings.warn(
-                f"GradientVariance has no effect: an epoch has {self._n_steps} steps with gradients, and a variance "
-                "needs two. Choose a smaller `batch_size`, or leave the callback out.",
+                f"GradientVariance has no effect: a variance needs two steps with gradients in an epoch; got "
+                f"{self._n_steps}. Choose a smaller `batch_size`, or leave the callback out.",
                 NoEffectWarning,
                 stacklevel=2,
             )

@@ -7,7 +7,6 @@ import sys
 import time
 
 from tqdm.auto import tqdm
-from tqdm.notebook import tqdm_notebook
 
 from qnn.errors import ArgumentError
 from qnn.training.callbacks.base import Callback, FitState
@@ -46,7 +45,8 @@ class ProgressBar(Callback):
         self._close()
         self._validation, self._first_step = {}, None
         self._shown_s = self._started_s = time.monotonic()
-        shows_bar = issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty()
+        in_notebook = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
+        shows_bar = in_notebook or sys.stderr.isatty()
         self._plain = state.is_main and not shows_bar
         if state.is_main and shows_bar:
             self._bar = tqdm(total=_total(state), unit="step", dynamic_ncols=True, smoothing=0.0)

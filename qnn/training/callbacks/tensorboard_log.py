@@ -36,6 +36,7 @@ class TensorBoardLog(Callback):
     def __init__(self, folder: str | Path, *, every: str = "epoch") -> None:
         if every not in ("epoch", "step"):
             raise unknown_name("rhythm of a log", every, ("epoch", "step"))
+        require("tensorboard", extra="logs", purpose="TensorBoardLog")
         self._library = require("torch.utils.tensorboard", extra="logs", purpose="TensorBoardLog")
         self.folder, self.every = Path(folder), every
         self._writer: Any = None
