@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qnn.errors import DtypeError
-from qnn.training import Callback, ProgressBar, fit
+from qnn.training import Callback, fit
 
 X, Y = torch.eye(4), torch.tensor([0, 1, 0, 1])
 JOINTS = ["on_fit_start", "on_epoch_start", "on_step_end", "on_epoch_end", "on_fit_end"]
@@ -76,44 +76,10 @@ def test_what_is_no_callback_is_refused():
         fit(torch.nn.Linear(4, 2), (X, Y), callbacks=[print])  # type: ignore[list-item]
 
 
-def test_progress_bar_shows_epoch_loss_and_metrics(capsys):
-    data = (X, Y, X, Y)
-    fit(torch.nn.Linear(4, 2), data, epochs=2, batch_size=2, progress=False)
-    assert capsys.readouterr().err == ""
-    history = fit(torch.nn.Linear(4, 2), data, epochs=2, batch_size=2, progress=True)
-    last = capsys.readouterr().err.rstrip().split("\r")[-1]
-    epoch = history.epochs[-1]
-    assert "epoch 2/2" in last and "4/4" in last
-    for shown in (
-        f"loss={epoch['train_loss']:.3f}",
-        f"accuracy={epoch['train_accuracy']:.3f}",
-        f"val_loss={epoch['validation_loss']:.3f}",
-        f"val_accuracy={epoch['validation_accuracy']:.3f}",
-    ):
-        assert shown in last
-
-
-def test_progress_bar_of_a_regression_shows_no_accuracy(capsys):
-    fit(torch.nn.Linear(4, 1), (X, Y.float()), loss="mse", epochs=1)
-    shown = capsys.readouterr().err
-    assert "loss=" in shown and "accuracy" not in shown
-
-
-def test_progress_bar_is_closed_after_an_error():
-    class Fail(Callback):
-        def on_step_end(self, state):
-            raise RuntimeError("stop here")
-
-    bar = ProgressBar()
-    with pytest.raises(RuntimeError, match="stop here"):
-        fit(torch.nn.Linear(4, 2), (X, Y), callbacks=[bar, Fail()], progress=False)
-    assert bar._bar is not None and bar._bar.disable  # tqdm disables a bar when it is closed
-
-
 @pytest.mark.parametrize(
     "module",
-    ["training.config", "training.callbacks.base", "training.evaluation", "training.loop", "tasks.data", "tasks.catalogue",
-     "baselines.mlp", "baselines.catalogue"],
+    ["training.config", "training.callbacks.base", "training.evaluation", "training.loop", "tasks.data",
+     "tasks.catalogue", "baselines.mlp", "baselines.catalogue"],
 )  # fmt: skip
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"qnn.{module}"))

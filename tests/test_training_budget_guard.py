@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from qnn import _meter
+from qnn.errors import ArgumentError
+from qnn.training import BudgetGuard, Callback, UsageLog, fit
+
+X, Y = torch.arange(7.0)[:, None], torch.arange(7) % 2
+HELD_OUT = (torch.arange(5.0)[:, None], torch.tensor([0, 1, 1, 0, 1]))
+
+
+class Metered(torch.nn.Module):
+    """A circuit of 10 shots per row, a job per call."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(1, 2)
+
+    def forward(self, x):
+        _meter.record(circuits=len(x), shots=10 * len(x), jobs=1)
+        return self.linear(x)
+
+
+class End(Callback):
+    def on_fit_end(self, state):
+        self.usage, self.step, self.reason = state.usage.as_dict(), state.step, state.stop_reason
+
+
+def run(guard, *others, data=(X, Y), **options):
+    """Steps of 3, 3 and 1 rows, epoch after epoch."""
+    end = End()
+    options = {"epochs": 5, "batch_size": 3, "progress": False, "restore_best": False, **options}
+    end.history = fit(Metered(), data, callbacks=[guard, *others, end], **options)
+    return end
+
+
+@pytest.mark.parametrize(
+    ("limits", "steps"),
+    [
+        ({"max_circuits": 10}, 4),  # 3 + 3 + 1 + 3, to the last circuit
+        ({"max_circuits": 9}, 3),  # after the batch of one row the next has three
+        ({"max_circuits": 1}, 1),  # the first step is always made
+        ({"max_shots": 65}, 2),
+        ({"max_jobs": 2}, 2),
+        ({"max_jobs": 4, "max_circuits": 6}, 2),
+        ({"max_jobs": 99}, 15),
+    ],
+)
+def test_training_ends_before_the_step_that_would_exceed(limits, steps):
+    end = run(BudgetGuard(**limits))
+    assert end.history.steps == steps
+    assert (end.reason is None) == (steps == 15)
+
+
+def test_it_says_why():
+    assert run(BudgetGuard(max_circuits=9)).reason == "budget of 9 circuits: 7 used, the next step would use 3"
+
+
+def test_an_evaluation_that_would_exceed_is_not_made():
+    end = run(BudgetGuard(max_circuits=22), data=(X, Y, *HELD_OUT))  # epochs of 7 circuits and 5 for the evaluation
+    assert end.usage["circuits"] == 19 and len(end.history.epochs) == 1
+    assert end.reason == "budget of 22 circuits: 19 used, the next evaluation would use 5"
+    assert run(BudgetGuard(max_circuits=24), data=(X, Y, *HELD_OUT)).usage["circuits"] == 24
+
+
+@pytest.mark.parametrize("limit", [10, 14])  # within the second epoch, at its end
+def test_a_resumed_run_counts_what_was_used_before_and_goes_on_with_a_larger_budget(limit, tmp_path):
+    assert run(BudgetGuard(max_circuits=limit), checkpoint=tmp_path).usage["circuits"] == limit
+    again = run(BudgetGuard(max_circuits=limit), checkpoint=tmp_path)
+    assert again.usage["circuits"] == limit
+    assert again.reason is not None and again.reason.startswith(f"budget of {limit} circuits: {limit} used")
+    assert run(BudgetGuard(max_circuits=20), checkpoint=tmp_path).usage["circuits"] == 20
+
+
+def test_a_guard_that_joins_at_a_resume_does_not_take_the_past_for_a_step(tmp_path):
+    run(UsageLog(), epochs=2, checkpoint=tmp_path)  # 14 circuits
+    assert run(BudgetGuard(max_circuits=20), checkpoint=tmp_path).usage["circuits"] == 20
+
+
+def test_limits_that_cannot_be_are_refused():
+    with pytest.raises(ArgumentError, match=r"BudgetGuard must have a limit; got none.*Give `max_circuits`"):
+        BudgetGuard()
+    for value in (0, 1.5, True):
+        with pytest.raises(ArgumentError, match="`max_shots` must be a whole number above 0, or None; got"):
+            BudgetGuard(max_shots=value)  # type: ignore[arg-type]
