@@ -29,8 +29,10 @@ _HOME = {
     "evaluate": "qnn.training",
     "export_onnx": "qnn.layers",
     "fit": "qnn.training",
+    "load": "qnn.models",
     "load_task": "qnn.tasks",
     "run": "qnn.running",
+    "save": "qnn.models",
 }
 
 _ROOMS = (

@@ -1,5 +1,6 @@
-"""Whole models: classical input layer, quantum hidden layers, classical output layer."""
+"""Whole models: classical input layer, quantum hidden layers, classical output layer; and models at rest."""
 
+from qnn.models.bundle import Bundle, load, read_bundle, register_module, save
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
 
-__all__ = ["QuantumNeuralNetwork"]
+__all__ = ["Bundle", "QuantumNeuralNetwork", "load", "read_bundle", "register_module", "save"]
