@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ class World:
         if self.size == 1:
             return model
         self._same_sampling(model)
+        warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")  # harmless
         return DistributedDataParallel(model, find_unused_parameters=True)
 
     def sum(self, values: Sequence[float]) -> Sequence[float]:

@@ -102,7 +102,8 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, state: FitState) -> None:
         """Save, and keep the weights if they are the best so far."""
-        if state.epoch % self.every_epochs == 0 or state.stop or state.epoch == state.config.epochs:
+        done = state.stop or state.stop_now or state.epoch == state.config.epochs
+        if done or state.epoch % self.every_epochs == 0:
             self._save(state, within_epoch=False)
         loss = state.record["monitored_loss"]
         if loss is not None and loss < self._best:

@@ -1,0 +1,206 @@
+"""Checkpoints: a run that stops and goes on is the run that never stopped; what does not fit is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import qnn
+from qnn.errors import ArgumentError, CheckpointError, DtypeError, StorageError
+from qnn.training import Callback, Checkpoint, EarlyStopping, fit
+
+X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > 0).long()
+QUIET: dict[str, Any] = {"progress": False, "epochs": 3, "batch_size": 10, "learning_rate": 0.1}
+
+
+class Augmented(torch.nn.Module):
+    """Draws from the generators of torch, NumPy and Python."""
+
+    def forward(self, x):
+        import random
+
+        noise = 0.01 * torch.randn_like(x) + 0.01 * np.random.normal() + 0.01 * random.random()  # noqa: NPY002
+        return x + noise if self.training else x
+
+
+def network(shots=None):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(
+            torch.nn.Linear(3, 2), Augmented(), qnn.QuantumLayer(2, 1, seed=1, shots=shots), torch.nn.Linear(2, 2)
+        )
+
+
+class Break(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, state):
+        if state.step == self.step:
+            raise RuntimeError("power cut")
+
+
+def told(history):
+    return [{name: value for name, value in epoch.items() if name != "wall_s"} for epoch in history.epochs]
+
+
+def same_weights(a, b):
+    return all(torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "adam", "scheduler": "cosine", "l1_penalty": 0.01},
+        {"optimizer": "sgd", "momentum": 0.9, "max_gradient_norm": 0.1, "shots": 20},
+        {"optimizer": "lbfgs", "scheduler": "exponential", "scheduler_step": "step"},
+        {"optimizer": "rmsprop", "restore_best": False, "metrics": ["f1_score"]},
+    ],
+    ids=lambda options: options["optimizer"],
+)
+def test_a_run_broken_within_and_between_epochs_ends_as_one_that_was_not(tmp_path, options):
+    options = dict(options)
+    shots = options.pop("shots", None)
+    whole = network(shots)
+    expected = fit(whole, (X, Y, X, Y), callbacks=[EarlyStopping(patience=2)], **QUIET, **options)
+    for step in (1, 3, 4, 10, None):
+        model = network(shots)  # a new process makes everything anew
+        breaks = [] if step is None else [Break(step)]
+        checkpoint = Checkpoint(tmp_path / "run", every_steps=1)
+        try:
+            got = fit(
+                model, (X, Y, X, Y), callbacks=[*breaks, EarlyStopping(patience=2)], checkpoint=checkpoint,
+                **QUIET, **options,
+            )  # fmt: skip
+        except RuntimeError as error:
+            assert "power cut" in str(error)
+    assert same_weights(model, whole)
+    assert told(got) == told(expected) and (got.steps, got.usage) == (expected.steps, expected.usage)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    model, again = network(), network()
+    first = fit(model, (X, Y), checkpoint=tmp_path, **QUIET)
+    with qnn._meter.measure() as used:
+        second = fit(again, (X, Y), checkpoint=tmp_path, **QUIET)
+    assert same_weights(model, again) and second.as_dict() == first.as_dict() and used.circuits == 0
+    longer = fit(again, (X, Y), checkpoint=tmp_path, **{**QUIET, "epochs": 4})
+    assert told(longer)[:3] == told(first) and len(longer.epochs) == 4
+
+
+def test_the_folder_has_last_best_and_as_many_as_are_kept(tmp_path):
+    fit(network(), (X, Y), checkpoint=Checkpoint(tmp_path, keep=2), **QUIET)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "best.safetensors", "epoch_0002.safetensors", "epoch_0003.safetensors", "last.safetensors",
+    ]  # fmt: skip
+    import safetensors.torch
+
+    assert safetensors.torch.load_file(tmp_path / "last.safetensors")  # plain: other tools read it
+
+
+def test_options_say_when_to_save(tmp_path):
+    class Moments(Checkpoint):
+        def _save(self, state, *, within_epoch):
+            moments.append((state.step + within_epoch, within_epoch))
+            super()._save(state, within_epoch=within_epoch)
+
+    def saved(**options):
+        moments.clear()
+        fit(network(), (X, Y), checkpoint=Moments(tmp_path / str(options), **options), **QUIET)
+        return list(moments)
+
+    moments: list[Any] = []
+    assert saved() == [(0, False), (4, False), (8, False), (12, False)]
+    assert saved(every_epochs=2) == [(0, False), (8, False), (12, False)]
+    assert (6, True) in saved(every_steps=3) and len(saved(every_s=0)) == 16
+
+
+INTERRUPTED = """
+import sys, torch, os, signal
+from qnn.training import Callback, fit
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Press(Callback):
+    def on_backward_end(self, state):
+        if state.step == 3:
+            os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+model = torch.nn.Linear(1, 2)
+x = torch.arange(8.0)[:, None]
+fit(model, (x, (x[:, 0] > 3).long()), epochs=5, batch_size=2, progress=False, callbacks=[Press()], checkpoint=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 1), ("SIGTERM", 1)])
+def test_ctrl_c_saves_after_the_step_and_says_how_to_go_on(tmp_path, name, code):
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path / "run"), name], capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode not in (0, None)
+    assert f'Interrupted after step 4. Saved in "{tmp_path / "run"}"; the same call goes on from there.' in ended.stderr
+    from qnn.training.state_file import read_state
+
+    state = read_state(tmp_path / "run" / "last.safetensors")
+    assert (state["step"], state["epoch"], state["position"]) == (4, 1, 4)
+
+
+def test_the_second_ctrl_c_acts_at_once():
+    from qnn.training.interrupts import PendingInterrupt
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    pending = PendingInterrupt()
+    try:
+        pending.open()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert pending.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        pending.close()
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"model": torch.nn.Linear(3, 2)}, r"must be a checkpoint of the same model; `0\.bias` was"),
+        ({"learning_rate": 0.2}, r"same options; `learning_rate` was 0\.1 there and is 0\.2 now"),
+        ({"data": (X + 1, Y)}, r"same data; `training rows` was"),
+        ({"optimizer": "sgd"}, r"same options; `optimizer` was 'adam' there and is 'sgd' now"),
+    ],
+    ids=["model", "rate", "data", "optimizer"],
+)
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, changed, match):
+    fit(network(), (X, Y), checkpoint=tmp_path, **QUIET)
+    before = (tmp_path / "last.safetensors").read_bytes()
+    options = {**QUIET, **changed}
+    model, data = options.pop("model", None) or network(), options.pop("data", (X, Y))
+    with pytest.raises(CheckpointError, match=match):
+        fit(model, data, checkpoint=tmp_path, **options)
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+def test_wrong_options_are_refused(tmp_path):
+    with pytest.raises(ArgumentError, match=r"`every_steps` must be an integer of at least 1; got 0"):
+        Checkpoint(tmp_path, every_steps=0)
+    with pytest.raises(ArgumentError, match=r"`every_s` must be a number of seconds, or None; got 'x'"):
+        Checkpoint(tmp_path, every_s="x")  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=r"`checkpoint` must be a folder; got 3"):
+        fit(network(), (X, Y), checkpoint=3, **QUIET)  # type: ignore[arg-type]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="must be writable"):
+        fit(network(), (X, Y), checkpoint=tmp_path / "file", **QUIET)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_bits():
+    script = Path(__file__).with_name("killed_training.py")
+    ended = subprocess.run([sys.executable, str(script), "--kills", "10"], capture_output=True, text=True, timeout=500)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count("identical") == 4
