@@ -1,7 +1,7 @@
 """The same trainings in one process or in several: prints what came out as one line of JSON, from the first process.
 
-    python tests/data_parallel_training.py FOLDER
-    torchrun --nproc-per-node 2 tests/data_parallel_training.py FOLDER
+python tests/data_parallel_training.py FOLDER
+torchrun --nproc-per-node 2 tests/data_parallel_training.py FOLDER
 """
 
 import json

@@ -202,3 +202,13 @@ def test_gradients_with_shots_are_right_on_average(gradient: str) -> None:
     bias = 0.0 if gradient == "parameter-shift" else 3 * (9 / 200) ** (1 / 3) / 6 * 1.1
     assert bool(((leaf.grad.mean(dim=0) - exact.grad).abs() < 5 * sigma + bias).all())
     assert bool((leaf.grad.std(dim=0) < 1).all())  # noise of the order of the gradient, not of 1/h
+
+
+def test_sampling_goes_on_from_its_state():
+    layer, other = QuantumLayer(2, 1, shots=50, seed=1), QuantumLayer(2, 1, shots=50, seed=2)
+    other.load_state_dict(layer.state_dict())
+    x = torch.zeros(3, 2)
+    layer(x)
+    other.load_sampling_state(layer.sampling_state())
+    assert layer.sampling_state() == {"seed": 1, "calls": 1}
+    assert torch.equal(layer(x), other(x))
