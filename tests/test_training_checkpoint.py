@@ -132,7 +132,8 @@ class Press(Callback):
             os.kill(os.getpid(), getattr(signal, sys.argv[2]))
 model = torch.nn.Linear(1, 2)
 x = torch.arange(8.0)[:, None]
-fit(model, (x, (x[:, 0] > 3).long()), epochs=5, batch_size=2, progress=False, callbacks=[Press()], checkpoint=sys.argv[1])
+options = {"epochs": 5, "batch_size": 2, "progress": False, "checkpoint": sys.argv[1]}
+fit(model, (x, (x[:, 0] > 3).long()), callbacks=[Press()], **options)
 """
 
 

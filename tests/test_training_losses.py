@@ -56,7 +56,7 @@ def test_a_loss_of_ones_own_trains_like_the_named_one():
 @pytest.mark.parametrize(
     ("loss", "model", "y", "error", "match"),
     [
-        ("binary_cross_entropy", torch.nn.Linear(1, 2), [0, 1], ShapeError, r"must return shape \(2, 1\), one logit a row"),
+        ("binary_cross_entropy", torch.nn.Linear(1, 2), [0, 1], ShapeError, r"shape \(2, 1\), one logit a row"),
         ("binary_cross_entropy", torch.nn.Linear(1, 1), [0, 2], ArgumentError, r"labels 0 to 1, .* got 2 in row 1"),
         ("binary_cross_entropy", torch.nn.Linear(1, 1), [0.0, 1.0], DtypeError, r"must hold integer class labels"),
         ("mae", torch.nn.Linear(1, 2), [0.5, 1.0], ShapeError, r'must return shape \(2, 1\) .* for loss="mae"'),

@@ -87,7 +87,7 @@ def test_an_optimizer_can_be_given_as_it_is():
     assert torch.equal(model[2].weight, before) and not torch.equal(model[0].weight, network()[0].weight)
     with pytest.raises(ArgumentError, match="`optimizer` must hold parameters of the model; got one that holds none"):
         fit(network(), (X, Y), optimizer=optimizer, **QUIET)
-    with pytest.raises(DtypeError, match="`optimizer` must give a torch.optim.Optimizer when called"):
+    with pytest.raises(DtypeError, match=r"`optimizer` must give a torch\.optim\.Optimizer when called"):
         fit(network(), (X, Y), optimizer=lambda weights: None, **QUIET)
 
 
