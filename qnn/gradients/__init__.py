@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from qnn.gradients.metric import fubini_study_metric
+from qnn.gradients.optimizers import QUANTUM_OPTIMIZERS, SPSA, NaturalGradient, Rotosolve
 
-__all__ = ["fubini_study_metric"]
+__all__ = ["QUANTUM_OPTIMIZERS", "SPSA", "NaturalGradient", "Rotosolve", "fubini_study_metric"]
