@@ -20,6 +20,8 @@ VERBS = {
     "circuit": "draw, export or run an OpenQASM file",
     "compare": "train quantum and classical models on equal budgets, with a verdict and a report",
     "doctor": "show what is installed, and which backends and devices are usable here",
+    "predict": "predict the rows of a table with a trained bundle, and watch for drift",
+    "train": "train a quantum neural network on a table or a task, and write a bundle",
 }
 _ERROR, _INTERRUPTED, _BROKEN_PIPE = 2, 130, 141  # the last two are 128 + the signal, as shells have it
 
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = _parser(_verb(words)).parse_args(words)
+        arguments = _parser(_verb(words)).parse_args(words, argparse.Namespace(words=words))
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code

@@ -6,5 +6,17 @@ from qnn.tasks.tables.problems import Problems
 from qnn.tasks.tables.reading import read_table
 from qnn.tasks.tables.table import Table
 from qnn.tasks.tables.target import Target
+from qnn.tasks.tables.task import TableTask, prepare_builtin, prepare_table
 
-__all__ = ["Preparation", "Prepared", "Problems", "Table", "Target", "read_table", "split_table"]
+__all__ = [
+    "Preparation",
+    "Prepared",
+    "Problems",
+    "Table",
+    "TableTask",
+    "Target",
+    "prepare_builtin",
+    "prepare_table",
+    "read_table",
+    "split_table",
+]

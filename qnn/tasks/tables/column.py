@@ -46,6 +46,11 @@ class Column:
         assert self.texts is not None
         return np.fromiter((text is None for text in self.texts), bool, len(self.texts))
 
+    def select(self, rows: np.ndarray) -> Column:
+        """The given rows (K,)."""
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return Column(self.name, numbers, None if self.texts is None else self.texts[rows], self.unusable)
+
     def labels(self) -> np.ndarray:
         """Entries as names of categories or classes, (N,) object: a number without needless zeros, a text as it is.
 

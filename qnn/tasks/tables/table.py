@@ -21,6 +21,7 @@ class Table:
         columns: by name, in the order of the file.
         n_rows: rows of every column.
         lines: (N,) line of a text file at which each row starts, from 1; None for other sources.
+        numbers: (N,) row numbers that messages use, from 1; None counts the rows.
 
     Example:
         >>> table = as_table({"size": [1.5, 2.0], "colour": ["red", None]})
@@ -32,6 +33,7 @@ class Table:
     columns: dict[str, Column]
     n_rows: int
     lines: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
     @property
     def names(self) -> list[str]:
@@ -59,7 +61,15 @@ class Table:
 
     def place(self, row: int) -> str:
         """How to call a row, counted from 0, in messages: "row 3 (line 4)", both counted from 1."""
-        return f"row {row + 1}" + ("" if self.lines is None else f" (line {self.lines[row]})")
+        number = row + 1 if self.numbers is None else self.numbers[row]
+        return f"row {number}" + ("" if self.lines is None else f" (line {self.lines[row]})")
+
+    def select(self, rows: np.ndarray) -> Table:
+        """The given rows (K,), called as they are called here."""
+        numbers = np.arange(1, self.n_rows + 1) if self.numbers is None else self.numbers
+        lines = None if self.lines is None else self.lines[rows]
+        columns = {name: column.select(rows) for name, column in self.columns.items()}
+        return Table(self.source, columns, len(rows), lines, numbers[rows])
 
 
 def make_table(source: str, columns: Iterable[Column], lines: np.ndarray | None = None) -> Table:

@@ -1,0 +1,259 @@
+"""From a table to a trained model in a bundle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from qnn._integers import checked_seed
+from qnn.errors import ArgumentError, unknown_name
+from qnn.gradients import QUANTUM_OPTIMIZERS
+from qnn.models.quantum_neural_network import QuantumNeuralNetwork
+from qnn.models.tables.predict import predict_values
+from qnn.models.tables.profile import CategoryProfile, NumberProfile, Profile
+from qnn.models.tables.scores import Scores, score_classes, score_numbers
+from qnn.models.tables.table_model import PREDICTED, TableModel
+from qnn.tasks.catalogue import TASKS
+from qnn.tasks.data import Part
+from qnn.tasks.tables import TableTask, prepare_builtin, prepare_table, read_table
+from qnn.tasks.tables.encoders import Number
+from qnn.training import FitConfig, fit
+from qnn.training.callbacks import Callback, JSONLog
+from qnn.training.optimizers import OPTIMIZERS
+
+BUNDLE_FILE = "bundle.json"
+_TABLE_OPTIONS = (
+    "task",
+    "features",
+    "categorical",
+    "classes",
+    "missing",
+    "max_categories",
+    "validation_fraction",
+    "test_fraction",
+)
+_FIT_OPTIONS = tuple(field.name for field in fields(FitConfig) if field.name not in ("loss", "seed"))
+_DEFAULTS = {"epochs": 30, "learning_rate": 0.05}  # small tables have few steps in an epoch
+_FOLLOWING = ("loss", "n_inputs", "n_outputs")
+
+
+def train_table(
+    data: Any,
+    target: str | None = None,
+    *,
+    out: str | Path | None = None,
+    checkpoint: str | Path | bool = True,
+    overwrite: bool = False,
+    scaling: str = "standard",
+    split_seed: int = 0,
+    seed: int = 0,
+    n_hidden: int | Sequence[int] | None = None,
+    callbacks: Sequence[Callback] = (),
+    **options: Any,
+) -> TableModel:
+    """Train a `QuantumNeuralNetwork` on a table, measure it on rows held out, and write a bundle.
+
+    Rows are split into training, validation (to choose the best epoch) and test (to report on), features prepared by
+    what the training rows teach. Everything is checked before training starts. Started by torchrun, each process calls
+    this alike, and the first one writes.
+
+    Args:
+        data: a file (.csv, .parquet, .npy, .npz), a DataFrame, a dictionary of columns, or a built-in task's name.
+        target: the column to predict; None only for a built-in task.
+        out: where to write the bundle, a folder, or a zip if it ends in ".zip"; None writes nothing. Beside it is
+            ``OUT.log.jsonl`` with a line an epoch.
+        checkpoint: a folder, from which the same call goes on after a crash or Ctrl-C; True is ``OUT.checkpoint``,
+            removed when the bundle is written; False is none.
+        overwrite: replace a bundle that is at `out`.
+        scaling: of numbers: "standard", "angle" or "none"; see `Preparation.learn`.
+        split_seed: which rows are in which part.
+        seed: of initial weights, the order of rows and shots.
+        n_hidden: widths of classical layers in front; see `QuantumNeuralNetwork`.
+        callbacks: as for `qnn.fit`.
+        **options: of the table: `task`, `features`, `categorical`, `classes`, `missing`, `max_categories`,
+            `validation_fraction`, `test_fraction`, see `qnn.tasks.tables.prepare_table` (a built-in task has its own);
+            of training: fields of `qnn.FitConfig`, 30 epochs at a rate of 0.05 by default, where `optimizer` may
+            also be a name of `qnn.gradients.QUANTUM_OPTIMIZERS`; of the network, all others: `n_qubits`, `n_layers`,
+            `backend`, `shots`, `gradient`, … of `qnn.QuantumNeuralNetwork`.
+
+    Returns:
+        The trained model with what belongs to it.
+
+    Raises:
+        TableError: what is wrong in the table, by row and column.
+        ArgumentError, UnknownNameError: an option that cannot be used.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.linspace(-1, 1, 40)
+        >>> model = train_table({"x": x, "side": np.where(x < 0, "left", "right")}, "side", n_qubits=2, epochs=30,
+        ...                     learning_rate=0.1, progress=False)
+        >>> model.target.classes, model.metrics["test"]["accuracy"]["value"]
+        (('left', 'right'), 1.0)
+    """
+    checked_seed(seed)
+    place = None if out is None else _place(Path(out), overwrite)
+    for name in _FOLLOWING:
+        if name in options:
+            raise ArgumentError(f"`{name}` follows from the table; leave it out.")
+    table_options, fit_options = _pick(options, _TABLE_OPTIONS), _DEFAULTS | _pick(options, _FIT_OPTIONS)
+    network_options = {"n_hidden": n_hidden} | {
+        name: value for name, value in options.items() if name not in (*_TABLE_OPTIONS, *_FIT_OPTIONS)
+    }
+    prepared = _prepare(data, target, table_options | {"scaling": scaling, "split_seed": split_seed})
+    classes = prepared.target.classes
+    n_features = len(prepared.preparation.feature_names)
+    network = QuantumNeuralNetwork(n_features, n_outputs=len(classes) or 1, seed=seed, **network_options)
+    config = _config(network, fit_options, seed, classification=bool(classes))
+    folder = Path(checkpoint) if isinstance(checkpoint, str | Path) else None
+    log: list[Callback] = []
+    if place is not None:
+        log = [JSONLog(_beside(place, ".log.jsonl"))]
+        folder = _beside(place, ".checkpoint") if checkpoint is True else folder
+    network.history = fit(network, prepared, config, callbacks=[*callbacks, *log], checkpoint=folder)
+    settings = {
+        "data": prepared.table.source,
+        "table": _plain({"scaling": scaling, "split_seed": split_seed} | table_options),
+        "network": _plain(network_options | {"seed": seed}),
+        "fit": config.as_dict() | _plain(_pick(options, ("optimizer",))),
+    }
+    made = _describe(network, prepared, settings)
+    if place is not None and is_main():
+        made.save(place)
+        if checkpoint is True and folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return made
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes and prints, of those that torchrun started."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
+def _describe(network: QuantumNeuralNetwork, prepared: TableTask, settings: dict[str, Any]) -> TableModel:
+    """The trained network with its scores and the distributions of training."""
+    scores, predicted = _measure(network, prepared)
+    assert network.history is not None
+    history = {"history": network.history.as_dict()}
+    return TableModel(
+        model=network,
+        preparation=prepared.preparation,
+        target=prepared.target,
+        profiles=tuple(_profiles(prepared)),
+        labels=_labels(prepared),
+        predicted=predicted,
+        config=settings,
+        metrics={name: score.as_dict() for name, score in scores.items()} | history,
+        notes=prepared.notes,
+        scores=scores,
+    )
+
+
+def _pick(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}
+
+
+def _prepare(data: Any, target: str | None, options: dict[str, Any]) -> TableTask:
+    """The task of a table, or of a built-in name."""
+    if isinstance(data, str) and not Path(data).suffix:
+        if data not in TASKS:
+            raise unknown_name("task or file", data, TASKS)
+        given = [name for name in _TABLE_OPTIONS if name in options] + (["target"] if target else [])
+        if given:
+            raise ArgumentError(
+                f'`{given[0]}` has no meaning for the built-in task "{data}", which has its own. Leave it out.'
+            )
+        return prepare_builtin(data, **options)
+    if target is None:
+        raise ArgumentError("`target` must name the column to predict; got none. Say which one.")
+    return prepare_table(read_table(data), target, **options)
+
+
+def _place(out: Path, overwrite: bool) -> Path:
+    """`out`, if a bundle may be written there."""
+    exists = out.exists() and not (out.is_dir() and not any(out.iterdir()))
+    if exists and not overwrite:
+        raise ArgumentError(f'`out` must not be there yet; got "{out}". Choose another name, or use overwrite=True.')
+    if exists and out.suffix != ".zip" and not (out / BUNDLE_FILE).is_file():
+        raise ArgumentError(
+            f'`out` must be new or a bundle; got "{out}", which is something else. Choose another name.'
+        )
+    return out
+
+
+def _beside(place: Path, suffix: str) -> Path:
+    return place.with_name(place.name + suffix)
+
+
+def _config(network: torch.nn.Module, options: dict[str, Any], seed: int, *, classification: bool) -> FitConfig:
+    """The options of the loop; a quantum optimizer is made for the network."""
+    name = options.get("optimizer")
+    if isinstance(name, str) and name not in OPTIMIZERS:
+        if name not in QUANTUM_OPTIMIZERS:
+            raise unknown_name("optimizer", name, [*OPTIMIZERS, *QUANTUM_OPTIMIZERS])
+        options = options | {"optimizer": QUANTUM_OPTIMIZERS[name](network, options["learning_rate"], seed)}
+    return FitConfig(loss="cross_entropy" if classification else "mse", seed=seed, **options)
+
+
+def _measure(network: torch.nn.Module, prepared: TableTask) -> tuple[dict[str, Scores], Profile]:
+    """Scores of each part, and the distribution of the predictions on what was held out."""
+    parts = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
+    found, kept = {}, {}
+    for number, (name, part) in enumerate(parts.items()):
+        if part is not None:
+            values, _ = predict_values(network, prepared.target, part.x, seed=number)
+            found[name], kept[name] = _scores(prepared, part, values), values
+    held = [kept[name] for name in ("validation", "test") if name in kept] or [kept["train"]]
+    values = np.concatenate(held)
+    if prepared.target.task == "regression":
+        return found, NumberProfile.of(PREDICTED, values)
+    return found, CategoryProfile.of(PREDICTED, np.array(prepared.target.classes, dtype=object)[values])
+
+
+def _scores(prepared: TableTask, part: Part, values: np.ndarray) -> Scores:
+    target = prepared.target
+    if target.task == "regression":
+        return score_numbers(part.y.double().numpy() * target.deviation + target.mean, values)
+    majority = int(torch.bincount(prepared.train.y, minlength=len(target.classes)).argmax())
+    return score_classes(part.y.numpy(), values, majority)
+
+
+def _profiles(prepared: TableTask) -> list[Profile]:
+    """Distributions of the columns in the training part."""
+    found: list[Profile] = []
+    for encoder in prepared.preparation.encoders:
+        column = prepared.table.column(encoder.name).select(prepared.split.train)
+        if isinstance(encoder, Number):
+            assert column.numbers is not None
+            found.append(NumberProfile.of(column.name, column.numbers))
+        else:
+            found.append(CategoryProfile.of(column.name, column.labels()))
+    return found
+
+
+def _labels(prepared: TableTask) -> Profile:
+    """The distribution of the target in the training part."""
+    column = prepared.table.column(prepared.target.name).select(prepared.split.train)
+    if prepared.target.task == "classification":
+        return CategoryProfile.of(column.name, column.labels())
+    assert column.numbers is not None
+    return NumberProfile.of(column.name, column.numbers)
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as plain data: what is no number, text or list of these by its `repr`."""
+    simple = (str, int, float, bool, type(None))
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return value if isinstance(value, simple) else repr(value)
+
+    return {name: plain(value) for name, value in options.items()}
