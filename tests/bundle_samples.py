@@ -16,11 +16,13 @@ from qnn.models.bundle.read import digest_of
 def small_model() -> torch.nn.Module:
     """A classical layer, a quantum layer whose angles are computed, and dropout."""
 
-    def function(inputs, w):
+    def function(inputs, w, s):
         qml.RX(inputs[0] * w[0], wires=0)
-        qml.RY(torch.sin(w[1]), wires=0)
+        qml.RY(torch.sin(w[1]) * s, wires=0)
 
-    layer = QuantumLayer.from_pennylane(function, n_inputs=1, weight_shapes={"w": 2}, observables=[qml.X(0)], seed=0)
+    layer = QuantumLayer.from_pennylane(
+        function, n_inputs=1, weight_shapes={"w": 2, "s": ()}, observables=[qml.X(0)], seed=0
+    )
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Linear(2, 1), layer, torch.nn.Dropout(0.5))
 

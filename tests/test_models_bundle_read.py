@@ -330,8 +330,8 @@ def test_forged_bundles_are_refused_by_field(kind: str, folder: Path, tmp_path: 
 
 def test_openqasm_in_other_words_is_compared(folder: Path, tmp_path: Path) -> None:
     """By gates, wires and angles: the program may come from another version of qnn."""
-    text = b'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float w_1; input float w_0; input float x_0;\nqubit p;'
-    text += b" rx(w_0 * x_0 + 0) p; ry(sin(w_1)) p;"
+    text = b'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float w_1; input float w_0; input float s; input float x_0;'
+    text += b"\nqubit p; rx(w_0 * x_0 + 0) p; ry(s * sin(w_1)) p;"
     loaded = qnn.load(forge(folder, tmp_path / "forged", content("circuit_0.qasm", text)))
     assert fingerprint(loaded) == fingerprint(qnn.load(folder))
 

@@ -21,6 +21,7 @@ from qnn.backends import Aer
 from qnn.baselines import build_baseline, list_baselines
 from qnn.errors import ArgumentError, BundleError, DtypeError, NotFiniteError, StorageError
 from qnn.models import read_bundle
+from qnn.models.bundle import archive
 from qnn.models.bundle.kinds import KINDS
 from tests.bundle_samples import small_model
 
@@ -357,6 +358,23 @@ def test_an_old_bundle_is_replaced_as_a_whole(name: str, tmp_path: Path) -> None
     assert content == {p.name: p.read_bytes() for p in (path.iterdir() if path.is_dir() else [path])}
 
 
+def test_replaced_by_two_renames_where_the_system_cannot_exchange(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(archive, "_exchange", lambda one, other: False)
+    for model in (small_model(), nn.Linear(2, 1)):
+        qnn.save(model, tmp_path / "b")
+    assert type(qnn.load(tmp_path / "b")) is nn.Linear and os.listdir(tmp_path) == ["b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a system call of Linux")
+def test_two_folders_change_places_in_one_step(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    assert archive._exchange(tmp_path / "one", tmp_path / "other")
+    assert os.listdir(tmp_path / "one") == ["other"] and os.listdir(tmp_path / "other") == ["one"]
+    assert not archive._exchange(tmp_path / "one", tmp_path / "nowhere")
+
+
 def test_equal_models_are_equal_bytes(tmp_path: Path) -> None:
     qnn.save(small_model(), tmp_path / "a.zip")
     qnn.save(small_model(), tmp_path / "b.zip")
@@ -425,4 +443,4 @@ def test_loads_in_a_fresh_process_where_nothing_can_be_unpickled(tmp_path: Path)
     qnn.save(small_model(), tmp_path / "b.zip")
     command = [sys.executable, "-c", NO_PICKLE, str(tmp_path / "b.zip")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (0, "Sequential 3\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "Sequential 4\n"), done.stderr

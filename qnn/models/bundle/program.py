@@ -76,11 +76,11 @@ def _angles(circuit: Circuit, angle_map: AngleMap) -> tuple[dict[str, float], di
     """Inputs and weights at a point, by the names of the program, and the angles there."""
     generator = torch.Generator().manual_seed(0)
 
-    def draw(*shape: int) -> torch.Tensor:
-        return 0.1 + 0.8 * torch.rand(*shape, generator=generator, dtype=torch.float64, device="cpu")
+    def draw(shape: tuple[int, ...]) -> torch.Tensor:
+        return 0.1 + 0.8 * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
 
-    inputs = draw(1, angle_map.n_inputs)
-    weights = {name: draw(*shape) for name, shape in angle_map.weight_shapes}
+    inputs = draw((1, angle_map.n_inputs))
+    weights = {name: draw(shape) for name, shape in angle_map.weight_shapes}
     with torch.no_grad():
         shared, rows = angle_map.sources(inputs, weights)
     angles = {Slot("shared", i): float(shared[place]) for i, place in enumerate(angle_map.shared_index)}
