@@ -38,8 +38,10 @@ _HOME = {
     "fit": "qnn.training",
     "load": "qnn.models",
     "load_task": "qnn.tasks",
+    "predict_table": "qnn.models",
     "run": "qnn.running",
     "save": "qnn.models",
+    "train_table": "qnn.models",
 }
 
 _ROOMS = (

@@ -1,8 +1,6 @@
 """`qnn predict`: predictions on stdout or in a file, exit codes, drift, JSON."""
 
 import json
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -91,10 +89,3 @@ def test_shots(capsys):
 def test_errors(words, message, capsys):
     assert main(["predict", *words]) == 2
     assert message in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_as_a_command():
-    command = [sys.executable, "-m", "qnn", "predict", "iris.qnn", "virginica.parquet", "--monitor", "-o", "p.csv"]
-    found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 3 and "Drift in" in found.stdout

@@ -87,6 +87,14 @@ def test_drift(bundle):
     assert predict_table(bundle, virginica, monitor=True, alpha=0).drift.drifted == []
 
 
+def test_numbers_among_texts_count_for_drift(houses):
+    frame = houses_frame()[["size", "district"]].astype({"size": object})
+    frame.loc[::2, "size"] = "unknown"
+    found = predict_table(houses, frame, bad_rows="skip", monitor=True)
+    by_name = {drift.name: drift for drift in found.drift.drifts}
+    assert by_name["size (missing)"].status == "drift" and by_name["size"].status == "none"
+
+
 def test_another_place_to_run(bundle):
     frame = iris_frame()[:20]
     exact = predict_table(bundle, frame).probabilities

@@ -1,9 +1,12 @@
-"""Whole models: classical input layer, quantum hidden layers, classical output layer; and models at rest."""
+"""Whole models: classical input layer, quantum hidden layers, classical output layer; models at rest, and models of
+tables.
+"""
 
 from qnn.models.bundle import Bundle, load, read_bundle, register_module, save
 from qnn.models.estimators import QNNClassifier, QNNRegressor, QuantumKernelClassifier
 from qnn.models.kernels import QuantumKernel
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
+from qnn.models.tables import TableModel, predict_table, train_table
 
 __all__ = [
     "Bundle",
@@ -12,8 +15,11 @@ __all__ = [
     "QuantumKernel",
     "QuantumKernelClassifier",
     "QuantumNeuralNetwork",
+    "TableModel",
     "load",
+    "predict_table",
     "read_bundle",
     "register_module",
     "save",
+    "train_table",
 ]

@@ -98,7 +98,7 @@ class TableModel:
         column = table.column(profile.name)
         if isinstance(profile, CategoryProfile):
             return column.labels()
-        return np.full(table.n_rows, np.nan) if column.numbers is None else column.numbers
+        return column.as_numbers()
 
     def _check(self, path: str | Path) -> None:
         """Refuse a network that does not take the features, or give the outputs, and profiles that are not theirs."""

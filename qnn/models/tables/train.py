@@ -180,7 +180,7 @@ def _place(out: Path, overwrite: bool) -> Path:
     """`out`, if a bundle may be written there."""
     exists = out.exists() and not (out.is_dir() and not any(out.iterdir()))
     if exists and not overwrite:
-        raise ArgumentError(f'`out` must not be there yet; got "{out}". Choose another name, or use overwrite=True.')
+        raise ArgumentError(f'`out` must not be there yet; got "{out}". Choose another name, or set `overwrite`.')
     if exists and out.suffix != ".zip" and not (out / BUNDLE_FILE).is_file():
         raise ArgumentError(
             f'`out` must be new or a bundle; got "{out}", which is something else. Choose another name.'

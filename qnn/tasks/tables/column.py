@@ -61,6 +61,13 @@ class Column:
         assert self.numbers is not None
         return np.array([None if x != x else number_text(x) for x in self.numbers.tolist()], dtype=object)
 
+    def as_numbers(self) -> np.ndarray:
+        """Entries as numbers, (N,) float64; NaN where there is none, or one that is no number."""
+        if self.numbers is not None:
+            return self.numbers
+        assert self.texts is not None
+        return np.array([float(t) if t is not None and _NUMBER.fullmatch(t) else np.nan for t in self.texts])
+
     def almost_numbers(self) -> np.ndarray:
         """Rows that keep a column of texts, most of which look like numbers, from being one; empty for true texts."""
         if self.texts is None or self.numbers is not None:

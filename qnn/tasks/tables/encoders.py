@@ -40,12 +40,12 @@ class Number:
 
     def encode(self, column: Column, x: np.ndarray, missing: Problems, unseen: Problems) -> None:
         """Write the feature of all rows into `x` (N, 1)."""
-        numbers = column.numbers
-        if numbers is None:
-            numbers = _numbers_within(column, missing)
-        values = numbers
+        values = column.as_numbers()
+        if column.texts is not None and column.numbers is None:
+            wrong = np.flatnonzero(np.isnan(values) & ~column.missing)
+            missing.add(wrong, self.name, [f'"{column.texts[row]:.40}" is no number' for row in wrong])
         if self.fill is not None:
-            values = np.where(np.isnan(values), self.fill, values)
+            values = np.where(column.missing, self.fill, values)
         missing.add(np.flatnonzero(np.isnan(values) & column.missing), self.name, "no value")
         missing.add(np.flatnonzero(np.isinf(values)), self.name, "an infinite value")
         scaled = (values - self.subtract) * self.multiply
@@ -168,19 +168,6 @@ def _scale(values: np.ndarray, scaling: str) -> tuple[float, float]:
         if width <= 1e-12 * abs(low):  # rounding of the mean, not a spread
             width = 0.0
     return low, whole / width if width > 0 else 1.0
-
-
-def _numbers_within(column: Column, missing: Problems) -> np.ndarray:
-    """A column of texts as numbers where it has them; the others are noted."""
-    assert column.texts is not None
-    numbers, wrong = np.full(len(column.texts), np.nan), []
-    for row, text in enumerate(column.texts):
-        try:
-            numbers[row] = np.nan if text is None else float(text)
-        except ValueError:
-            wrong.append(row)
-    missing.add(wrong, column.name, [f'"{column.texts[row]:.40}" is no number' for row in wrong])
-    return numbers
 
 
 def _refuse_almost_numbers(table: Table, column: Column) -> None:
