@@ -41,10 +41,11 @@ def tilted_state(x):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-12)])
 def test_fidelity_of_angles_in_closed_form(dtype, tolerance) -> None:
-    expected = np.prod(np.cos((X[:, None] - Y[None]) / 2) ** 2, axis=2)
-    found = QuantumKernel()(X.astype(dtype), Y.astype(dtype))
-    assert found.dtype == dtype and found.shape == (6, 4)
-    np.testing.assert_allclose(found, expected, atol=tolerance)
+    x = np.random.default_rng(1).normal(size=(300, 8)).astype(dtype)
+    expected = np.prod(np.cos((x[:, None].astype(float) - x[None, :200]) / 2) ** 2, axis=2)
+    found = QuantumKernel()(x, x[:200])
+    assert found.dtype == dtype and found.shape == (300, 200)
+    np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("backend", ["statevector", "pennylane:default.qubit"])

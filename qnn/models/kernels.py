@@ -235,6 +235,7 @@ def _fidelity(states: _States, x: np.ndarray, y: np.ndarray | None) -> np.ndarra
         )
     _meter.record(circuits=len(rows), shots=0, jobs=1)
     psi = states.engine.states(*blocks)
+    psi /= np.linalg.norm(psi, axis=1, keepdims=True)  # rounding moves it, by 1e-6 in float32
     products = psi[: len(x)] @ (psi if y is None else psi[len(x) :]).conj().T
     matrix = products.real**2 + products.imag**2
     if y is None:
