@@ -49,3 +49,12 @@ def test_the_examples_of_providers_run(document):
         program = compile(code, document.name, "exec")
         if not code.startswith("# needs an account"):
             exec(program, known)
+
+
+def test_the_examples_of_training_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs/training.md").read_text(), re.DOTALL):
+        exec(compile(code, "training.md", "exec"), known)
+    assert 0 < known["history"].epochs[-1]["validation_f1_score"] <= 1
+    assert len((tmp_path / "runs/digits/log.jsonl").read_text().splitlines()) == 3

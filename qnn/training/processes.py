@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +37,7 @@ class World:
         if self.size == 1:
             return model
         self._same_sampling(model)
-        warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")  # harmless
+        # Otherwise torch orders gradients anew after the first step, and a resumed run would differ in the last bits.
         return DistributedDataParallel(model, find_unused_parameters=True)
 
     def sum(self, values: Sequence[float]) -> Sequence[float]:
