@@ -171,11 +171,12 @@ def test_the_second_ctrl_c_acts_at_once():
     ("changed", "match"),
     [
         ({"model": torch.nn.Linear(3, 2)}, r"must be a checkpoint of the same model; `0\.bias` was"),
+        ({"model": network(shots=5)}, r"same circuits; `2` was '2 inputs .* exact, adjoint' there"),
         ({"learning_rate": 0.2}, r"same options; `learning_rate` was 0\.1 there and is 0\.2 now"),
         ({"data": (X + 1, Y)}, r"same data; `training rows` was"),
         ({"optimizer": "sgd"}, r"same options; `optimizer` was 'adam' there and is 'sgd' now"),
     ],
-    ids=["model", "rate", "data", "optimizer"],
+    ids=["model", "shots", "rate", "data", "optimizer"],
 )
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, changed, match):
     fit(network(), (X, Y), checkpoint=tmp_path, **QUIET)

@@ -83,21 +83,22 @@ def restore(state: FitState, saved: dict[str, Any], where: object) -> None:
 
 
 def identity(state: FitState) -> dict[str, Any]:
-    """What must be the same for a checkpoint to fit: options, tensors of the model, rows."""
+    """What must be the same for a checkpoint to fit: options, tensors of the model, where circuits run, rows."""
     options = {name: value for name, value in state.config.as_dict().items() if name not in _MAY_CHANGE}
     tensors = {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in state.model.state_dict().items()}
     data = {"training rows": _rows_digest(state.train), "validation rows": _rows_digest(state.validation)}
-    return {"options": options, "model": tensors, "data": data}
+    sampling = {n: m.extra_repr() for n, m in state.model.named_modules() if hasattr(m, "sampling_state")}
+    return {"options": options, "model": tensors, "circuits": sampling, "data": data}
 
 
 def _check(saved: dict[str, Any], ours: dict[str, Any], where: object) -> None:
     """Raise with the first thing that differs."""
-    for part, words in (("model", "model"), ("options", "options"), ("data", "data")):
+    for part in ("model", "circuits", "options", "data"):
         before, now = saved.get("run", {}).get(part, {}), ours[part]
         for name in sorted({*before, *now}):
             if before.get(name) != now.get(name):
                 raise CheckpointError(
-                    f'"{where}" must be a checkpoint of the same {words}; `{name}` was {before.get(name)!r} there '
+                    f'"{where}" must be a checkpoint of the same {part}; `{name}` was {before.get(name)!r} there '
                     f"and is {now.get(name)!r} now. Use what it was made with, or another folder to start anew."
                 )
 
