@@ -218,7 +218,7 @@ _prepared_by_name = lru_cache(maxsize=64)(_prepared)  # functions of the user's 
 def _fidelity(states: _States, x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
     """|<ψ(x)|ψ(y)>|² from one batch of states, shape (N, M)."""
     rows, n_qubits = x if y is None else np.vstack([x, y]), states.engine.program.n_wires
-    size = 2 * rows.itemsize * len(rows) * 2**n_qubits
+    size = 16 * len(rows) * 2**n_qubits
     if size > MAX_BYTES:
         raise ArgumentError(
             f"`n_qubits` must be small enough for the states of {len(rows)} rows to fit in memory; got "
@@ -234,10 +234,10 @@ def _fidelity(states: _States, x: np.ndarray, y: np.ndarray | None) -> np.ndarra
             "Drop rows of zeros before an amplitude encoding."
         )
     _meter.record(circuits=len(rows), shots=0, jobs=1)
-    psi = states.engine.states(*blocks)
-    psi /= np.linalg.norm(psi, axis=1, keepdims=True)  # rounding moves it, by 1e-6 in float32
+    psi = states.engine.states(*blocks).astype(np.complex128)  # sums of 2^n terms in float32 are off by 1e-6
+    psi /= np.linalg.norm(psi, axis=1, keepdims=True)
     products = psi[: len(x)] @ (psi if y is None else psi[len(x) :]).conj().T
-    matrix = products.real**2 + products.imag**2
+    matrix = (products.real**2 + products.imag**2).astype(x.dtype)
     if y is None:
         matrix = (matrix + matrix.T) / 2
         np.fill_diagonal(matrix, 1.0)
