@@ -1,13 +1,10 @@
 """Natural gradient: the step by hand, where it wins and why, and what it is refused for."""
 
-import os
-from pathlib import Path
-
 import pennylane as qml
 import pytest
 import torch
 
-from qnn import NaturalGradient, QuantumLayer, fit
+from qnn import NaturalGradient, QuantumLayer
 from qnn.errors import ArgumentError, CapabilityError, UnknownNameError
 from qnn.gradients import fubini_study_metric
 
@@ -144,29 +141,3 @@ def test_what_it_cannot_use_is_refused() -> None:
     layer.to_backend("statevector", shots=5)
     with pytest.raises(CapabilityError, match=r"got shots=5"):  # moved meanwhile
         optimizer.step()
-
-
-def _train(rank: int, size: int, folder: str) -> None:
-    """Five rows over `size` processes."""
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(2, 2), QuantumLayer(2, 1, seed=0), torch.nn.Linear(2, 2)).double()
-    if size > 1:
-        os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), MASTER_ADDR="127.0.0.1")
-        torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    x = torch.linspace(-1, 1, 10, dtype=F64).reshape(5, 2)
-    optimizer = NaturalGradient(model, lr=0.2)
-    fit(model, (x, torch.tensor([0, 1, 1, 0, 1])), epochs=3, batch_size=5, optimizer=optimizer, progress=False)
-    if rank == 0:
-        torch.save(model.state_dict(), Path(folder) / f"{size}.pt")
-    if size > 1:
-        torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_processes_share_one_metric(tmp_path) -> None:
-    """Two processes with three and two rows make the steps of one with five."""
-    _train(0, 1, str(tmp_path))
-    torch.multiprocessing.spawn(_train, args=(2, str(tmp_path)), nprocs=2)
-    alone, shared = (torch.load(tmp_path / f"{size}.pt") for size in (1, 2))
-    for key, value in alone.items():
-        torch.testing.assert_close(shared[key], value, atol=1e-12, rtol=0)

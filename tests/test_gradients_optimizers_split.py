@@ -2,6 +2,7 @@
 
 import copy
 import gc
+from pathlib import Path
 
 import pennylane as qml
 import pytest
@@ -80,6 +81,21 @@ def test_a_stored_state_goes_on_bit_for_bit(name: str, tmp_path) -> None:
         assert torch.equal(value, again.state_dict()[key]), key
     moments = [state for state in other.state.values() if "exp_avg" in state]
     assert len(moments) == 4 and all(int(state["step"]) == 3 for state in moments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loop_goes_on_from_a_checkpoint_bit_for_bit(name: str, tmp_path) -> None:
+    def trained(epochs: int, folder) -> dict:
+        model = hybrid()
+        if name != "natural-gradient":
+            model[1].to_backend("statevector", shots=20)
+        optimizer = QUANTUM_OPTIMIZERS[name](model, 0.1, 0)
+        fit(model, rows(), epochs=epochs, batch_size=4, optimizer=optimizer, progress=False, checkpoint=folder)
+        return model.state_dict()
+
+    trained(1, tmp_path)
+    again, whole = trained(2, tmp_path), trained(2, None)
+    assert all(torch.equal(again[key], value) for key, value in whole.items())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -194,3 +210,32 @@ def test_models_forget_the_optimiser() -> None:
     del optimizer
     gc.collect()
     assert not layer._forward_hooks
+
+
+def _train(rank: int, size: int, folder: str) -> None:
+    """Batches of four rows and of one over `size` processes, with shots where the optimiser can."""
+    for name, make in QUANTUM_OPTIMIZERS.items():
+        if size > 1:
+            meeting = f"file://{folder}/{name}"
+            torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
+        model = hybrid().double()
+        if name != "natural-gradient":
+            model[1].to_backend("statevector", shots=20)
+        x, y = rows(5)
+        optimizer = make(model, 0.1, 0)
+        fit(model, (x.double(), y), epochs=2, batch_size=4, optimizer=optimizer, progress=False)
+        if rank == 0:
+            torch.save(model.state_dict(), Path(folder) / f"{name}-{size}.pt")
+        if size > 1:
+            torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_steps_of_one(tmp_path) -> None:
+    """Shares of two rows, and of one and none: one metric, the same directions, the same losses."""
+    _train(0, 1, str(tmp_path))
+    torch.multiprocessing.spawn(_train, args=(2, str(tmp_path)), nprocs=2)
+    for name in NAMES:
+        alone, shared = (torch.load(tmp_path / f"{name}-{size}.pt") for size in (1, 2))
+        for key, value in alone.items():
+            torch.testing.assert_close(shared[key], value, atol=1e-12, rtol=0)
