@@ -8,11 +8,12 @@ PRESET ?= figures
 THREADS ?= 1
 export MPLBACKEND := Agg
 
-.PHONY: help install compare test test-quick check format notebook reproduce bench bench-engine clean
+.PHONY: help install compare test test-all test-quick check format notebook reproduce bench bench-engine clean
 
 help:
 	@echo "make compare     digits: quantum, noisy quantum and classical models, about 5 minutes; report in $(OUT)"
 	@echo "make test        the whole test suite, on all cores"
+	@echo "make test-all    the same with the cluster engines: installs Ray and Spark; wants Java 17 or newer; what CI runs"
 	@echo "make test-quick  the suite without its slow cases"
 	@echo "make check       format, lint, types, import floors"
 	@echo "make notebook    run the notebook and keep its output"
@@ -26,12 +27,20 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[braket,ibm,logs,notebooks,onnx,test]"
 	@touch $@
 
+# Ray and Spark are large, and only the tests of cluster engines need them.
+$(VENV)/.installed-all: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ray,spark]"
+	@touch $@
+
 install: $(VENV)/.installed
 
 compare: install
 	$(BIN)/qnn compare --task digits --out $(OUT)
 
 test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+test-all: $(VENV)/.installed-all
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-quick: install

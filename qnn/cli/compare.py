@@ -80,7 +80,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_number(parser, "--n-layers", "layers of its ansatz", defaults.N_LAYERS)
     _add_number(parser, "--split-seed", "seed of train, validation and test rows", defaults.SPLIT_SEED)
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="worker processes (default: one per CPU core; 0: in this process)"
+        "--jobs", type=int, metavar="N", help="workers (default: one per CPU core of the engine; 0: in this process)"
+    )
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        default="local",
+        help="where the workers are: local, ray, ray://HOST:PORT, spark, spark://HOST:PORT, dask, dask://HOST:PORT "
+        "(default: local)",
     )
     parser.add_argument("--shuffle-labels", action="store_true", help="the control in which nothing can be learnt")
     parser.add_argument("--quiet", action="store_true", help="no progress display, no summary")
@@ -103,10 +110,19 @@ def run(arguments: argparse.Namespace) -> int:
     options = {name: getattr(arguments, name) for name in _STUDY_OPTIONS}
     out = arguments.out or str(default_out(define_study(task, models, **options)))
     try:
-        comparison = compare(task, models, out=out, jobs=arguments.jobs, progress=not arguments.quiet, **options)
+        comparison = compare(
+            task,
+            models,
+            out=out,
+            jobs=arguments.jobs,
+            engine=arguments.engine,
+            progress=not arguments.quiet,
+            **options,
+        )
     except KeyboardInterrupt:
         command = define_study(task, models, **options).command
-        print(f"\nInterrupted. What is done is kept; go on with:\n  {command} --out {out}", file=sys.stderr)
+        engine = "" if arguments.engine == "local" else f" --engine {arguments.engine}"
+        print(f"\nInterrupted. What is done is kept; go on with:\n  {command} --out {out}{engine}", file=sys.stderr)
         return _INTERRUPTED
     if not arguments.quiet:
         for verdict in comparison.verdicts:

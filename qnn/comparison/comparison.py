@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qnn.comparison.define import define_study
+from qnn.comparison.engines.engine import Engine
 from qnn.comparison.folder import RunFolder
 from qnn.comparison.records import Record, read_records
 from qnn.comparison.report import Report
 from qnn.comparison.runner import run_study
 from qnn.comparison.study import Study
 from qnn.comparison.verdict import Verdict
-from qnn.comparison.workers import default_jobs
 from qnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class Comparison:
         """The study that a run folder holds, read from its files.
 
         Raises:
-            StudyError: the folder holds no study, or one that is not finished.
+            MissingDependencyError: the engine, or a contestant, needs a package that is not installed.
+        EngineError: the engine is out of reach, or loses the worker of one cell again and again.
+        StudyError: the folder holds no study, or one that is not finished.
             RecordError: a record cannot be read.
         """
         folder = RunFolder(out)
@@ -85,13 +87,15 @@ def compare(
     *,
     out: str | Path | None = None,
     jobs: int | None = None,
+    engine: str = "local",
     progress: bool = True,
     **options: Any,
 ) -> Comparison:
     """Train quantum and classical models on equal budgets and say which is better, with intervals.
 
     Results are stored as they come: after Ctrl-C, a crash or a full disk the same call goes on where
-    it stopped. Nothing but `measured` blocks depends on `jobs`, or differs between two runs.
+    it stopped. Nothing but `measured` blocks depends on `jobs` and `engine`, or differs between two runs. A worker
+    that is lost costs a warning: its cell is run again, three times at most.
 
     Args:
         task: names of tasks (see `qnn.tasks.list_tasks`), a list or comma-separated.
@@ -100,7 +104,10 @@ def compare(
             None compares all of these. The first quantum one is what the verdict is about; it is compared with
             "mlp-matched", or else with the first classical one.
         out: the run folder; None is "runs/TASKS-ID" with the study's content id.
-        jobs: worker processes, each with one thread; None is one per CPU core, 0 runs in this process.
+        jobs: workers, each with one thread; None is one per CPU core of the engine, 0 runs in this process.
+        engine: where the workers are: "local" (processes), "ray" or "ray://host:10001", "spark" or "spark://host:7077",
+            "dask" or "dask://host:8786" (untested). Without an address, the cluster that this process is connected to,
+            or else (Ray, Spark) one on this machine. See docs/engines.md.
         progress: show a progress bar on stderr.
         **options: of the study, see `define_study`: seeds (how many), epochs, reduced_epochs, batch_size,
             reduced_batch_size, n_train, reduced_train, shots, tuning_trials, n_qubits, n_layers, split_seed,
@@ -111,6 +118,8 @@ def compare(
 
     Raises:
         ArgumentError, UnknownNameError: an option cannot be used.
+        MissingDependencyError: the engine, or a contestant, needs a package that is not installed.
+        EngineError: the engine is out of reach, or loses the worker of one cell again and again.
         StudyError: the folder holds another study, or a contestant cannot be trained.
         StorageError: a file could not be written.
 
@@ -121,10 +130,13 @@ def compare(
         raise ArgumentError(
             f"`jobs` must be a number of processes, 0 or more; got {jobs!r}. Leave it out for one per core."
         )
+    where = Engine.parse(engine)
+    if jobs == 0 and where.kind != "local":
+        raise ArgumentError(f'`jobs` must be 1 or more with engine="{where}"; got 0. Leave it out for all CPUs there.')
     study = define_study(task, models, **options)
     path = Path(out) if out is not None else default_out(study)
     with RunFolder(path).open(study) as folder:
-        records = run_study(study, folder, jobs=default_jobs() if jobs is None else jobs, progress=progress)
+        records = run_study(study, folder, jobs=jobs, progress=progress, engine=where)
         comparison = Comparison(study, records, path)
         comparison.write()
     return comparison

@@ -8,7 +8,9 @@ first seed's cell. Trials go to trials.jsonl, cells to records.jsonl; what is in
 from __future__ import annotations
 
 import math
-from collections import deque
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +19,20 @@ from tqdm import tqdm
 
 from qnn._fingerprint import fingerprint
 from qnn.comparison.cell_run import run_cell
+from qnn.comparison.engines.crew import hire
+from qnn.comparison.engines.engine import Engine
+from qnn.comparison.engines.messages import request, response
 from qnn.comparison.folder import RunFolder
 from qnn.comparison.records import Record, read_records, record_from_dict
 from qnn.comparison.study import Cell, Study
-from qnn.comparison.workers import Submit, workers
-from qnn.errors import RecordError, StudyError, TrainingError
+from qnn.errors import EngineError, RecordError, StudyError, TrainingError, WorkerLostWarning
+
+ATTEMPTS = 3  # of a cell whose worker is lost each time; the last loss is an error
+
+Submit = Callable[["Run"], Future[Any]]
+
+
+_LOCAL = Engine("local")
 
 
 @dataclass(frozen=True)
@@ -38,24 +49,28 @@ class Run:
         return fingerprint({"cell": self.cell.id, "learning_rate": self.learning_rate})
 
 
-def run_study(study: Study, folder: RunFolder, *, jobs: int, progress: bool) -> list[Record]:
+def run_study(
+    study: Study, folder: RunFolder, *, jobs: int | None, progress: bool, engine: Engine = _LOCAL
+) -> list[Record]:
     """Run what is missing of `study` in the opened `folder`.
 
     Args:
         study: what to run.
         folder: opened for this study.
-        jobs: worker processes; 0 runs in this process. The result does not depend on it.
+        jobs: workers; None is one for each CPU of the engine, 0 runs in this process. The result does not depend on it.
         progress: show a progress bar on stderr.
+        engine: where the workers are. The result does not depend on it.
 
     Returns:
         The records of all cells in canonical order, as they are in records.jsonl now.
 
     Raises:
         StudyError: a cell cannot be trained.
+        EngineError: the engine is out of reach, or loses the worker of one cell again and again.
         StorageError: a record could not be written.
         KeyboardInterrupt: on Ctrl-C; the same call goes on.
     """
-    _Campaign(study, folder).run(jobs, progress)
+    _Campaign(study, folder).run(jobs, progress, engine)
     return read_records(folder.records.path)
 
 
@@ -68,26 +83,37 @@ class _Campaign:
         self.trials = _by_id(folder.trials.read(), "run", folder.trials.path)
         self.groups = {self._group_id(cell): cell for cell in study.cells() if cell.seed == study.seeds[0]}
 
-    def run(self, jobs: int, progress: bool) -> None:
+    def run(self, jobs: int | None, progress: bool, engine: Engine) -> None:
         """Work until every cell has its record, then put both files in canonical order."""
         ready = deque(run for cell in self._longest_first() for run in self._next_runs(cell))
+        missing = self._total() - self._done()
         with tqdm(total=self._total(), initial=self._done(), unit="run", disable=not progress, desc="compare") as bar:
-            if ready:
-                with workers(min(jobs, self._total() - self._done())) as submit:
-                    self._work_off(ready, submit, jobs, bar)
+            if ready and jobs == 0:
+                self._work_off(ready, _run_here, 1, bar)
+            elif ready:
+                with hire(engine, jobs, missing) as crew:
+                    self._work_off(
+                        ready, lambda run: crew.submit(request(run.cell, run.learning_rate)), crew.slots, bar
+                    )
         self._sort_files()
 
-    def _work_off(self, ready: deque[Run], submit: Submit, jobs: int, bar: tqdm) -> None:
+    def _work_off(self, ready: deque[Run], submit: Submit, slots: int, bar: tqdm) -> None:
         """Run all that is ready and all that becomes ready by it; write down each result as it comes."""
         running: dict[Future, Run] = {}
+        lost: Counter[Run] = Counter()
         while ready or running:
-            while ready and len(running) < max(1, jobs):
+            while ready and len(running) < slots:
                 run = ready.popleft()
                 bar.set_postfix_str(run.cell.label)
-                running[submit(_attempt, run)] = run
+                running[submit(run)] = run
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 run = running.pop(future)
-                self._write(run, future.result())
+                if (error := future.exception()) is not None:
+                    lost[run] += 1
+                    _report_loss(run, lost[run], error)
+                    ready.appendleft(run)
+                    continue
+                self._write(run, _outcome(run, future.result()))
                 bar.update()
                 if run.trial and not any(
                     other.trial and other.cell == run.cell for other in (*ready, *running.values())
@@ -125,10 +151,10 @@ class _Campaign:
             )
         return best
 
-    def _write(self, run: Run, outcome: Record | TrainingError) -> None:
+    def _write(self, run: Run, outcome: dict[str, Any] | TrainingError) -> None:
         """Store what a run gave; a trial may fail, a cell may not."""
         failure = str(outcome) if isinstance(outcome, TrainingError) else None
-        record = None if isinstance(outcome, TrainingError) else outcome.as_dict()
+        record = None if isinstance(outcome, TrainingError) else outcome
         if run.trial:
             row = {"run": run.id, "learning_rate": run.learning_rate, "failure": failure, "record": record}
             self.folder.trials.append(row)
@@ -171,12 +197,41 @@ class _Campaign:
         return cell.table, cell.task, cell.contestant.name
 
 
-def _attempt(run: Run) -> Record | TrainingError:
-    """In a worker: the record, or the error of a training that diverged."""
+def _run_here(run: Run) -> Future[Any]:
+    """Train in this process, now; whatever is wrong with the cell is raised as it is."""
+    future: Future[Any] = Future()
     try:
-        return run_cell(run.cell, run.learning_rate)
+        future.set_result(run_cell(run.cell, run.learning_rate).as_dict())
     except TrainingError as error:
-        return TrainingError(str(error))
+        future.set_result(error)
+    return future
+
+
+def _outcome(run: Run, answer: Any) -> dict[str, Any] | TrainingError:
+    """The record, or the error of a training that diverged; a worker's answer is text."""
+    if not isinstance(answer, str):
+        return answer
+    outcome = response(answer, run.cell.label)
+    if isinstance(outcome, dict):
+        record_from_dict(outcome, f"the record of {run.cell.label}")
+    return outcome
+
+
+def _report_loss(run: Run, times: int, error: BaseException) -> None:
+    """Warn that a run has to be done again; at the last attempt, raise."""
+    reason = (str(error).strip() or repr(error)).splitlines()[0][:300]
+    if times >= ATTEMPTS:
+        raise EngineError(
+            f"The worker of a cell must not be lost {ATTEMPTS} times; it was, for {run.cell.label} (last: "
+            f"{type(error).__name__}: {reason}). Often that is memory: try fewer jobs. What is done is kept, and the "
+            "same call goes on."
+        ) from error
+    warnings.warn(
+        f"A worker was lost while it ran {run.cell.label} ({type(error).__name__}: {reason}); it is run again, "
+        f"attempt {times + 1} of {ATTEMPTS}.",
+        WorkerLostWarning,
+        stacklevel=2,
+    )
 
 
 def _cost(cell: Cell) -> float:

@@ -99,6 +99,13 @@ class Cell:
         """A short name for progress displays and errors."""
         return f"{self.contestant.name} · {self.task} · {self.table} · seed {self.seed}"
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Cell:
+        """The cell that `dataclasses.asdict` described, by way of JSON or not."""
+        return cls(
+            **{**data, "contestant": Contestant(**data["contestant"]), "budget": _budget_from_dict(data["budget"])}
+        )
+
 
 @dataclass(frozen=True)
 class Study:
@@ -175,6 +182,9 @@ class Study:
 
 
 def _table_from_dict(data: dict[str, Any]) -> Table:
-    budget = {**data["budget"], "learning_rates": tuple(data["budget"]["learning_rates"])}
     contestants = tuple(Contestant(**contestant) for contestant in data["contestants"])
-    return Table(**{**data, "contestants": contestants, "budget": Budget(**budget)})
+    return Table(**{**data, "contestants": contestants, "budget": _budget_from_dict(data["budget"])})
+
+
+def _budget_from_dict(data: dict[str, Any]) -> Budget:
+    return Budget(**{**data, "learning_rates": tuple(data["learning_rates"])})
