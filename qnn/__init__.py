@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from qnn._worker_process import within_one
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -73,5 +75,6 @@ def __dir__() -> list[str]:
     return sorted({*__all__, *_ROOMS})
 
 
-if Path(sys.argv[0] if sys.argv else "").stem not in ("qnn", "-m"):  # not by the command, nor by `python -m qnn`
+# Not by the command or `python -m qnn`, nor in worker processes, which load what their work needs.
+if Path(sys.argv[0] if sys.argv else "").stem not in ("qnn", "-m") and not within_one():
     importlib.import_module("qnn.layers")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qnn.backends.ibm import IBM
     from qnn.backends.pennylane import PennyLane
     from qnn.backends.statevector import Statevector
+    from qnn.backends.workers import Workers
 
 __all__ = [
     "IBM",
@@ -29,12 +30,20 @@ __all__ = [
     "Executable",
     "PennyLane",
     "Statevector",
+    "Workers",
     "from_specification",
     "list_backends",
     "resolve",
 ]
 
-_LAZY = {"Aer": "aer", "Braket": "braket", "IBM": "ibm", "PennyLane": "pennylane", "Statevector": "statevector"}
+_LAZY = {
+    "Aer": "aer",
+    "Braket": "braket",
+    "IBM": "ibm",
+    "PennyLane": "pennylane",
+    "Statevector": "statevector",
+    "Workers": "workers",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from qiskit.circuit import Gate, Parameter, ParameterExpression
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
+from scipy import sparse
 
 from qnn.backends._qiskit_gates import append_basis_change, append_gate
 from qnn.circuits.circuit import Circuit, Slot
@@ -89,7 +90,7 @@ class BoundCircuit:
         if not self.parameters:
             copies = len(angles) if repeat else 1
             return [circuit] * copies, [{}] * copies
-        values = angles @ self.matrix.T + self.offset
+        values = angles @ sparse.csr_array(self.matrix.T) + self.offset  # a dense product's last bits depend on N
         if self.bindable:
             return [circuit], [dict(zip(self.parameters, values.T.tolist(), strict=True))]
         rows = [circuit.assign_parameters(dict(zip(self.parameters, row, strict=True))) for row in values.tolist()]

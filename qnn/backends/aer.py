@@ -138,6 +138,7 @@ class Aer(CompilingBackend):
             noisy=self._source is not None,
             keyed=self.sampler == "exact",
             max_wires=min(limits, default=None),
+            rowwise=self.sampler == "exact",
         )
 
     def specification(self) -> dict[str, Any] | None:

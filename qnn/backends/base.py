@@ -72,6 +72,8 @@ class Capabilities:
         remote: a run is a job on another machine.
         keyed: honours sampling keys; otherwise a seed cannot repeat a run.
         max_wires: largest number of wires, or None.
+        rowwise: a row's exact values are the same to the last bit, and its shots by their key, whatever rows are beside
+            it.
     """
 
     exact: bool = True
@@ -82,6 +84,7 @@ class Capabilities:
     remote: bool = False
     keyed: bool = True
     max_wires: int | None = None
+    rowwise: bool = False
 
 
 class Executable(ABC):

@@ -20,6 +20,8 @@ def apply_confusion(distribution: np.ndarray, confusions: Sequence[np.ndarray | 
     """
     tensor = distribution.reshape(len(distribution), *(2,) * len(confusions))
     for axis, confusion in enumerate(confusions, start=1):
-        if confusion is not None:
-            tensor = np.moveaxis(np.tensordot(tensor, confusion, axes=(axis, 0)), -1, axis)
-    return np.ascontiguousarray(tensor).reshape(distribution.shape)
+        if confusion is not None:  # no matrix product, whose last bits depend on how many rows there are
+            true = [np.take(tensor, bit, axis) for bit in (0, 1)]
+            reported = [true[0] * confusion[0, bit] + true[1] * confusion[1, bit] for bit in (0, 1)]
+            tensor = np.stack(reported, axis)
+    return tensor.reshape(distribution.shape)

@@ -14,12 +14,12 @@ from qnn.circuits.circuit import Circuit, Operation
 from qnn.circuits.observables import Expectation, pauli
 from qnn.errors import ArgumentError, QnnError, unknown_name
 
-_CLASSES = {
-    "statevector": ("qnn.backends.statevector", "Statevector"),
-    "aer": ("qnn.backends.aer", "Aer"),
-    "pennylane": ("qnn.backends.pennylane", "PennyLane"),
-    "ibm": ("qnn.backends.ibm", "IBM"),
-    "braket": ("qnn.backends.braket", "Braket"),
+_CLASSES = {  # by the name of their module
+    "statevector": "Statevector",
+    "aer": "Aer",
+    "pennylane": "PennyLane",
+    "ibm": "IBM",
+    "braket": "Braket",
 }
 # What names a device after a colon: an example to write.
 _WITH_DEVICE = {"pennylane": "pennylane:default.qubit", "ibm": "ibm:fake_manila", "braket": "braket:local"}
@@ -34,12 +34,21 @@ def resolve(backend: str | Backend, **options: Any) -> Backend:
         backend: "statevector", "aer", "pennylane:<device>", "ibm:<device>", "braket:<device>", or a `Backend`, which
             is returned as it is.
         **options: options of the backend's class, such as ``noise="fake_manila"`` for "aer". Equal names with equal
-            plain options share one backend, and so its compiled circuits.
+            plain options share one backend, and so its compiled circuits. Every backend on this machine has
+            ``workers=4``, and with it ``rows_per_task``: see `qnn.backends.Workers`.
 
     Raises:
         UnknownNameError: no such backend.
         ArgumentError: the backend has no such option, or options are given with an object.
     """
+    workers, rows_per_task = (options.pop(name, None) for name in ("workers", "rows_per_task"))
+    if workers is not None:
+        spread = {"processes": workers} | ({} if rows_per_task is None else {"rows_per_task": rows_per_task})
+        return _load_module("workers").Workers(resolve(backend, **options), **spread)
+    if rows_per_task is not None:
+        raise ArgumentError(
+            f"`rows_per_task` must come with `workers`; got {rows_per_task!r} alone. Add workers=4, or leave it out."
+        )
     if isinstance(backend, Backend):
         if options:
             raise ArgumentError(
@@ -136,11 +145,11 @@ def _split(name: str) -> tuple[str, str | None]:
 
 
 def _load(family: str) -> type[Backend]:
-    return getattr(_load_module(family), _CLASSES[family][1])
+    return getattr(_load_module(family), _CLASSES[family])
 
 
 def _load_module(family: str) -> Any:
-    return import_module(_CLASSES[family][0])
+    return import_module(f"qnn.backends.{family}")
 
 
 def _check_options(name: str, cls: type[Backend], options: Mapping[str, Any]) -> None:
