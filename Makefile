@@ -8,7 +8,7 @@ PRESET ?= figures
 THREADS ?= 1
 export MPLBACKEND := Agg
 
-.PHONY: help install compare test test-all test-quick check format notebook reproduce bench bench-engine clean
+.PHONY: help install compare test test-all test-quick check format notebook reproduce torture bench bench-engine clean
 
 help:
 	@echo "make compare     digits: quantum, noisy quantum and classical models, about 5 minutes; report in $(OUT)"
@@ -18,6 +18,7 @@ help:
 	@echo "make check       format, lint, types, import floors"
 	@echo "make notebook    run the notebook and keep its output"
 	@echo "make reproduce   published results beside ours, about 3 minutes; docs/reproductions.md"
+	@echo "make torture     trainings killed fifty times at random moments, which must end with the same bits"
 	@echo "make bench       one parameter-shift step on Aer beside the raw Aer calls"
 	@echo "make bench-engine  the engine beside its peers, in $(BENCH_VENV); PRESET=figures|sweep|large|memory|cold|all THREADS=1"
 
@@ -63,6 +64,9 @@ reproduce: install
 	for name in reuploading barren_plateau fourier_spectrum natural_gradient; do \
 	  OMP_NUM_THREADS=1 $(BIN)/python reproductions/$$name.py || exit 1; \
 	done
+
+torture: install
+	OMP_NUM_THREADS=1 $(BIN)/python tests/killed_training.py --kills 50
 
 bench: install
 	$(BIN)/python benchmarks/shot_step_perf.py
