@@ -12,6 +12,11 @@ import pytest
 SUITE = Path(qml.__file__).parent / "devices" / "tests"
 SHOTS = "1000000"  # as many as the suite itself proposes: its tolerance of 0.05 is too tight for few
 MODES = {"exact": ["--shots=None"], "shots": [f"--shots={SHOTS}", "--device-kwargs", "seed=1"]}
+# What default.qubit passes and skips, by PennyLane's version and mode; of another version it is counted anew.
+DEFAULT_QUBIT = {
+    ("0.45.1", "exact"): {"passed": 382, "failed": 0, "skipped": 52, "error": 0, "xfailed": 9},
+    ("0.45.1", "shots"): {"passed": 374, "failed": 0, "skipped": 60, "error": 0, "xfailed": 9},
+}
 
 
 def report(device: str, *options: str) -> list[str]:
@@ -31,16 +36,17 @@ def report(device: str, *options: str) -> list[str]:
 
 def counts(device: str, *options: str) -> dict[str, int]:
     """How many tests passed, failed, were skipped."""
-    found = re.findall(r"(\d+) (passed|failed|skipped|error)", report(device, *options)[-1])
-    return {"failed": 0, "skipped": 0, "error": 0} | {word: int(number) for number, word in found}
+    found = re.findall(r"(\d+) (passed|failed|skipped|error|xfailed)", report(device, *options)[-1])
+    return dict.fromkeys(("failed", "skipped", "error", "xfailed"), 0) | {word: int(number) for number, word in found}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_the_suite_passes_and_skips_no_more_than_on_default_qubit(mode):
-    theirs = counts("default.qubit", *MODES[mode])
+    theirs = DEFAULT_QUBIT.get((qml.version(), mode)) or counts("default.qubit", *MODES[mode])
     ours = counts("qnn.statevector", *MODES[mode])
     assert ours["failed"] == ours["error"] == 0
+    assert sum(ours.values()) == sum(theirs.values())  # the same tests: the counts are not of another suite
     assert ours["passed"] >= theirs["passed"]
     assert ours["skipped"] <= theirs["skipped"]
     if mode == "exact":
