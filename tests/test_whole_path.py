@@ -45,7 +45,9 @@ def test_a_hybrid_net_trains_on_aer_with_one_run_per_step(aer_runs, options):
 
 @pytest.mark.slow
 def test_the_default_hybrid_reads_digits_it_has_never_seen(tmp_path):
-    comparison = qnn.compare("digits", ["hybrid@statevector"], seeds=1, out=tmp_path / "run", progress=False)
+    """By one of the default learning rates and in this process: tuning and workers have tests of their own."""
+    options = {"seeds": 1, "tuning_trials": 1, "jobs": 0}
+    comparison = qnn.compare("digits", ["hybrid@statevector"], out=tmp_path / "run", progress=False, **options)
     (record,) = comparison.records
     assert (record.n_test, record.epochs) == (360, budget.FULL_EPOCHS)
     assert record.test_accuracy >= 0.85
