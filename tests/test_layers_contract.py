@@ -17,7 +17,7 @@ from qnn.errors import QnnError
 
 
 class TestDefault(CompileContract):
-    every_derivative = exportable = True
+    every_derivative = exportable = every_transform = True
 
     def make(self, dtype=torch.float32, observables=None):
         return QuantumLayer(2, 2, seed=3, dtype=dtype)
@@ -39,6 +39,7 @@ class TestParameterShift(TorchContract):
 
 class TestShots(CompileContract):
     exact = False
+    every_transform = True
 
     def make(self, dtype=torch.float32, observables=None):
         words = [qml.Z(0), qml.X(0) @ qml.Y(1)]
@@ -88,6 +89,7 @@ class TestAerShots(CompileContract):
 
 class TestAerNoise(CompileContract):
     exact = False
+    window = 200  # what it has beyond Aer with shots is made once, when it is compiled
 
     def make(self, dtype=torch.float32, observables=None):
         return QuantumLayer(2, 1, seed=3, dtype=dtype, backend="aer", shots=100, noise="fake_manila")
@@ -105,16 +107,20 @@ def layers() -> dict[str, torch.nn.Module]:
 
 
 @pytest.fixture(scope="module")
-def replicas(tmp_path_factory):
-    """Gradients of all kinds in a data-parallel step of two processes."""
-    return processes.data_parallel(layers(), tmp_path_factory.mktemp("replicas"))
+def elsewhere(tmp_path_factory) -> processes.Elsewhere:
+    return processes.in_fresh_processes(layers(), tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory):
+def replicas(elsewhere):
+    """Gradients of all kinds in a data-parallel step of two processes."""
+    return elsewhere.replicas
+
+
+@pytest.fixture(scope="module")
+def workers(elsewhere):
     """Outputs of all kinds in the workers of DataLoaders."""
-    folder = tmp_path_factory.mktemp("workers")
-    return {start: processes.in_fresh_process(layers(), start, folder) for start in ("fork", "spawn")}
+    return elsewhere.workers
 
 
 def test_a_fork_while_the_engines_threads_are_there() -> None:

@@ -1,7 +1,7 @@
 """Layers in other processes, for the torch contract: data parallel training, DataLoader workers, forks.
 
-Run as a program it is one rank of a data-parallel step, python processes.py FOLDER RANK WORLD, or a process that reads
-with a DataLoader, python processes.py FOLDER fork|spawn.
+Run as a program it reads with a DataLoader, and is then one rank of a data-parallel step:
+python processes.py FOLDER RANK WORLD fork|spawn.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from qnn import _seeding
 
 UNEQUAL = (3, 1)  # rows of the two ranks; together as many as in equal shares
+STARTS = ("fork", "spawn")  # how the worker of each rank's DataLoader is started
 
 
 def rows(layer: torch.nn.Module) -> torch.Tensor:
@@ -64,40 +66,52 @@ def in_data_loader(layers: dict[str, torch.nn.Module], start: str) -> dict[str, 
     return dict(zip(layers, loader, strict=True))
 
 
-def in_fresh_process(layers: dict[str, torch.nn.Module], start: str, folder: Path) -> dict[str, torch.Tensor]:
-    """`in_data_loader` in a process of its own: what other tests started in theirs does not survive a fork."""
-    (folder / f"{start}.pickle").write_bytes(pickle.dumps(layers))
-    command = [sys.executable, __file__, str(folder), start]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
-    return torch.load(folder / f"{start}.pt")
+class Elsewhere(NamedTuple):
+    """What layers gave in other processes, by the layers' names.
+
+    `replicas`: of each rank, gradients of every layer's network by equal and by unequal shares of the rows.
+    `workers`: by start of the DataLoader's worker, the outputs of every layer.
+    """
+
+    replicas: list[dict[str, dict[str, list[torch.Tensor]]]]
+    workers: dict[str, dict[str, torch.Tensor]]
 
 
-def _reader(folder: Path, start: str) -> None:
-    torch.set_num_threads(1)
-    layers = pickle.loads((folder / f"{start}.pickle").read_bytes())
+def in_fresh_processes(layers: dict[str, torch.nn.Module], folder: Path) -> Elsewhere:
+    """Two processes of their own: what other tests started in theirs does not survive a fork. Each reads by a worker.
+
+    After that they are the two gloo processes of a data-parallel step.
+    """
+    (folder / "layers.pickle").write_bytes(pickle.dumps(layers))
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(folder), str(rank), str(len(STARTS)), start],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rank, start in enumerate(STARTS)
+    ]
+    try:
+        for process in ranks:
+            _, errors = process.communicate(timeout=280)
+            assert process.returncode == 0, errors.decode()
+    finally:
+        for process in ranks:
+            process.kill()
+    return Elsewhere(
+        [torch.load(folder / f"rank{rank}.pt") for rank in range(len(STARTS))],
+        {start: torch.load(folder / f"{start}.pt") for start in STARTS},
+    )
+
+
+def _read(folder: Path, start: str) -> None:
+    layers = pickle.loads((folder / "layers.pickle").read_bytes())
     for layer in layers.values():
         layer(rows(layer)).sum().backward()  # so that the parent has used what its children inherit
     torch.save(in_data_loader(layers, start), folder / f"{start}.pt")
 
 
-def data_parallel(layers: dict[str, torch.nn.Module], folder: Path) -> list[dict[str, dict[str, list[torch.Tensor]]]]:
-    """Of each of two gloo processes: gradients of every layer's network, by equal and by unequal shares of the rows."""
-    (folder / "layers.pickle").write_bytes(pickle.dumps(layers))
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(rank), "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for rank in range(2)
-    ]
-    for process in ranks:
-        _, errors = process.communicate(timeout=280)
-        assert process.returncode == 0, errors.decode()
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
-
-
-def _rank(folder: Path, rank: int, world: int) -> None:
-    torch.set_num_threads(1)
+def _join(folder: Path, rank: int, world: int) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
     layers = pickle.loads((folder / "layers.pickle").read_bytes())
     found: dict[str, dict[str, list[torch.Tensor]]] = {}
@@ -115,7 +129,6 @@ def _rank(folder: Path, rank: int, world: int) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    if len(sys.argv) == 3:
-        _reader(Path(sys.argv[1]), sys.argv[2])
-    else:
-        _rank(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    torch.set_num_threads(1)
+    _read(Path(sys.argv[1]), sys.argv[4])
+    _join(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
