@@ -19,6 +19,22 @@ ALL = ("hybrid@statevector", "hybrid@aer", "mlp-matched", "mlp", "logistic")
 EQUAL = dict.fromkeys(ALL, 0.85)
 
 
+@pytest.fixture(scope="module")
+def plain() -> Report:
+    """Equal contestants, drawn once."""
+    return report_of()
+
+
+@pytest.fixture(scope="module")
+def page(plain) -> str:
+    return plain.html()
+
+
+@pytest.fixture(scope="module")
+def two_tables() -> Report:
+    return report_of(tables=("full data", "shots and noise"))
+
+
 def report_of(accuracies=EQUAL, names=ALL, n_test=360, **options) -> Report:
     study = make_study(names, **options)
     return Report(study, make_records(study, accuracies, n_test=n_test), "runs/example")
@@ -112,10 +128,10 @@ def test_two_tables_and_tasks_are_judged_apart():
     assert report.headline == " ".join(verdict.sentence for verdict in report.verdicts[:2])
 
 
-def test_the_report_is_a_function_of_the_records():
-    first, again = report_of(), report_of()
-    assert first.markdown() == again.markdown()
-    assert first.html() == again.html()
+def test_the_report_is_a_function_of_the_records(plain, page):
+    again = report_of()
+    assert plain.markdown() == again.markdown()
+    assert page == again.html()
 
 
 def test_numbers_in_the_tables_are_those_of_the_records():
@@ -130,15 +146,14 @@ def test_numbers_in_the_tables_are_those_of_the_records():
     assert "322" in cells
 
 
-def test_the_page_needs_nothing_else(tmp_path):
-    report = report_of()
-    report.write(tmp_path)
+def test_the_page_needs_nothing_else(plain, tmp_path):
+    plain.write(tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", page)
     assert not re.search(r"https?://|@import|url\((?!data:)", page)
     assert page.count("data:image/png;base64,") == 3
     assert page.index("Verdict") < page.index("<table") < page.index("<img")
-    assert report.headline in page.replace("&#39;", "'")
+    assert plain.headline in page.replace("&#39;", "'")
 
 
 @pytest.mark.parametrize(
@@ -154,8 +169,8 @@ def test_the_page_needs_nothing_else(tmp_path):
         "MiB",
     ],
 )
-def test_the_page_says(text):
-    assert text in report_of().html()
+def test_the_page_says(page, text):
+    assert text in page
 
 
 def test_a_gpu_is_named_only_where_one_was_used():
@@ -177,8 +192,8 @@ def test_names_are_escaped():
     assert "<script>" not in Report(study, records).html()
 
 
-def test_pictures_are_png_files_of_a_readable_size(tmp_path):
-    report_of(tables=("full data", "shots and noise")).write(tmp_path)
+def test_pictures_are_png_files_of_a_readable_size(two_tables, tmp_path):
+    two_tables.write(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["accuracy.png", "cost.png", "curves.png", "report.html", "table.md"]
     for name in ("accuracy", "cost", "curves"):
@@ -188,11 +203,10 @@ def test_pictures_are_png_files_of_a_readable_size(tmp_path):
         assert width >= 1000 and height >= 400
 
 
-def test_a_contestant_looks_the_same_in_every_picture():
-    report = report_of()
+def test_a_contestant_looks_the_same_in_every_picture(plain):
     colours = []
     for name in ("curves", "cost"):
-        legend = report.figures[name].legends[0]
+        legend = plain.figures[name].legends[0]
         colours.append(
             {text.get_text(): line.get_color() for text, line in zip(legend.texts, legend.legend_handles, strict=True)}
         )
@@ -208,9 +222,8 @@ def test_intervals_in_the_picture_are_those_of_the_table():
         assert (low, high) == (pytest.approx(100 * row.accuracy.low), pytest.approx(100 * row.accuracy.high))
 
 
-def test_no_label_is_clipped():
-    report = report_of(tables=("full data", "shots and noise"))
-    for figure in report.figures.values():
+def test_no_label_is_clipped(two_tables):
+    for figure in two_tables.figures.values():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         width, height = figure.get_size_inches() * figure.dpi
@@ -220,8 +233,8 @@ def test_no_label_is_clipped():
                 assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
 
 
-def test_in_a_notebook_the_page_is_framed():
-    text = report_of().embedded()
+def test_in_a_notebook_the_page_is_framed(plain):
+    text = plain.embedded()
     assert text.startswith("<iframe srcdoc=") and "<style>" not in text
 
 
