@@ -19,7 +19,7 @@ CASES = {
     "shots": {"shots": 20},
     "lbfgs": {"optimizer": "lbfgs", "batch_size": None, "learning_rate": 0.5},
     "weights": {"sample_weight": torch.arange(41.0), "l2_penalty": 0.01, "max_gradient_norm": 0.1},
-    "unused": {"frozen": True},
+    "unused": {"frozen": True, "l1_penalty": 0.01},
 }
 
 

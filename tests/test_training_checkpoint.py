@@ -1,6 +1,7 @@
 """Checkpoints: a run that stops and goes on is the run that never stopped; what does not fit is refused."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 import qnn
 from qnn.errors import ArgumentError, CheckpointError, DtypeError, StorageError
 from qnn.training import Callback, Checkpoint, EarlyStopping, fit
+from qnn.training.state_file import read_state
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
@@ -122,32 +124,51 @@ def test_options_say_when_to_save(tmp_path):
     assert (6, True) in saved(every_steps=3) and len(saved(every_s=0)) == 16
 
 
-INTERRUPTED = """
-import sys, torch, os, signal
-from qnn.training import Callback, fit
-signal.signal(signal.SIGINT, signal.default_int_handler)
 class Press(Callback):
-    def on_backward_end(self, state):
-        if state.step == 3:
-            os.kill(os.getpid(), getattr(signal, sys.argv[2]))
-model = torch.nn.Linear(1, 2)
-x = torch.arange(8.0)[:, None]
-options = {"epochs": 5, "batch_size": 2, "progress": False, "checkpoint": sys.argv[1]}
-fit(model, (x, (x[:, 0] > 3).long()), callbacks=[Press()], **options)
-"""
+    """Sends this process a signal at a joint."""
+
+    def __init__(self, joint, number):
+        setattr(
+            self, joint, lambda state: state.epoch == 2 and state.position in (0, 2) and os.kill(os.getpid(), number)
+        )
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 1), ("SIGTERM", 1)])
-def test_ctrl_c_saves_after_the_step_and_says_how_to_go_on(tmp_path, name, code):
-    ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, str(tmp_path / "run"), name], capture_output=True, text=True, timeout=120
-    )
-    assert ended.returncode not in (0, None)
-    assert f'Interrupted after step 4. Saved in "{tmp_path / "run"}"; the same call goes on from there.' in ended.stderr
-    from qnn.training.state_file import read_state
+@pytest.fixture
+def handlers():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
-    state = read_state(tmp_path / "run" / "last.safetensors")
-    assert (state["step"], state["epoch"], state["position"]) == (4, 1, 4)
+
+@pytest.mark.parametrize(
+    ("joint", "number", "error", "step"),
+    [
+        ("on_backward_end", signal.SIGINT, KeyboardInterrupt, 5),
+        ("on_epoch_end", signal.SIGINT, KeyboardInterrupt, 8),
+        ("on_backward_end", signal.SIGTERM, SystemExit, 5),
+    ],
+)
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, handlers, joint, number, error, step):
+    whole, model, again = (torch.nn.Linear(3, 2) for _ in range(3))
+    again.load_state_dict(model.load_state_dict(whole.state_dict()) and whole.state_dict())
+    expected = fit(whole, (X, Y), **QUIET)
+    text = re.escape(f'Interrupted after step {step}. Saved in "{tmp_path}"; the same call goes on from there.')
+    with pytest.raises(error, match=text):
+        fit(model, (X, Y), callbacks=[Press(joint, number)], checkpoint=tmp_path, **QUIET)
+    assert read_state(tmp_path / "last.safetensors")["step"] == step
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert told(fit(again, (X, Y), checkpoint=tmp_path, **QUIET)) == told(expected) and same_weights(again, whole)
+
+
+def test_ctrl_c_after_the_last_step_is_not_forgotten(tmp_path, handlers):
+    class Late(Callback):
+        def on_fit_end(self, state):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(torch.nn.Linear(3, 2), (X, Y), callbacks=[Late()], checkpoint=tmp_path, **QUIET)
 
 
 def test_the_second_ctrl_c_acts_at_once():
@@ -171,7 +192,7 @@ def test_the_second_ctrl_c_acts_at_once():
     ("changed", "match"),
     [
         ({"model": torch.nn.Linear(3, 2)}, r"must be a checkpoint of the same model; `0\.bias` was"),
-        ({"model": network(shots=5)}, r"same circuits; `2` was '2 inputs .* exact, adjoint' there"),
+        ({"model": network(shots=5)}, r"same circuits; `gradient of 2` was 'adjoint' there and is"),
         ({"learning_rate": 0.2}, r"same options; `learning_rate` was 0\.1 there and is 0\.2 now"),
         ({"data": (X + 1, Y)}, r"same data; `training rows` was"),
         ({"optimizer": "sgd"}, r"same options; `optimizer` was 'adam' there and is 'sgd' now"),
@@ -188,7 +209,40 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, changed, match):
     assert (tmp_path / "last.safetensors").read_bytes() == before
 
 
+def test_another_circuit_or_other_noise_is_refused(tmp_path):
+    def layered(**options):
+        return torch.nn.Sequential(
+            torch.nn.Linear(3, 2), qnn.QuantumLayer(2, 1, seed=1, **options), torch.nn.Linear(2, 2)
+        )
+
+    def trained(folder, model):
+        fit(model, (X[:4], Y[:4]), checkpoint=tmp_path / folder, **{**QUIET, "epochs": 1})
+
+    trained("angle", layered())
+    with pytest.raises(CheckpointError, match=r"same circuits; `(angle map|circuit) of 1` was"):
+        trained("angle", layered(encoding="iqp"))
+    trained("exact", layered(backend="aer", noise="fake_manila"))
+    with pytest.raises(CheckpointError, match=r"same circuits; `backend of 1` was 'aer \(\w+\)' there"):
+        trained("exact", layered(backend="aer", noise="fake_athens"))
+
+
+def test_a_named_schedule_ends_where_it_was_to_end(tmp_path):
+    fit(network(), (X, Y), checkpoint=tmp_path, scheduler="cosine", **QUIET)
+    with pytest.raises(CheckpointError, match=r"same options; `epochs` was 3 there and is 4 now"):
+        fit(network(), (X, Y), checkpoint=tmp_path, scheduler="cosine", **{**QUIET, "epochs": 4})
+
+
+def test_the_latest_are_kept_whatever_the_number_of_digits(tmp_path):
+    for epoch in (9998, 9999):
+        (tmp_path / f"epoch_{epoch}.safetensors").write_bytes(b"")
+    checkpoint = Checkpoint(tmp_path, keep=2)
+    checkpoint._keep(10000, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch_10000.safetensors", "epoch_9999.safetensors"]
+
+
 def test_wrong_options_are_refused(tmp_path):
+    with pytest.raises(ArgumentError, match=r"`every_epochs` must be an integer of at least 1; got None"):
+        Checkpoint(tmp_path, every_epochs=None)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"`every_steps` must be an integer of at least 1; got 0"):
         Checkpoint(tmp_path, every_steps=0)
     with pytest.raises(ArgumentError, match=r"`every_s` must be a number of seconds, or None; got 'x'"):

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, ShapeError, UnknownNameError
+from qnn.errors import (
+    ArgumentError,
+    DtypeError,
+    NoEffectWarning,
+    NotFiniteError,
+    ShapeError,
+    TrainingError,
+    UnknownNameError,
+)
 from qnn.training import Callback, FitConfig, fit
 
 X = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
@@ -70,8 +78,14 @@ OPT = torch.optim
             lambda w: OPT.RMSprop(w, lr=0.05, momentum=0.5, weight_decay=0.1),
         ),
         ({"optimizer": "lbfgs"}, lambda w: OPT.LBFGS(w, lr=0.05, line_search_fn="strong_wolfe")),
-        ({"optimizer": functools.partial(OPT.Adagrad, lr=0.1)}, lambda w: OPT.Adagrad(w, lr=0.1)),
-        ({"optimizer": functools.partial(OPT.LBFGS, max_iter=3)}, lambda w: OPT.LBFGS(w, max_iter=3)),
+        (
+            {"optimizer": functools.partial(OPT.Adagrad, lr=0.1), "learning_rate": 0.01},
+            lambda w: OPT.Adagrad(w, lr=0.1),
+        ),
+        (
+            {"optimizer": functools.partial(OPT.LBFGS, max_iter=3), "learning_rate": 0.01},
+            lambda w: OPT.LBFGS(w, max_iter=3),
+        ),
     ],
     ids=["adamw", "rmsprop", "rmsprop-momentum", "lbfgs", "callable", "own lbfgs"],
 )
@@ -148,6 +162,96 @@ def test_a_row_of_weight_two_is_a_row_twice_and_of_weight_zero_none():
     assert not torch.allclose(weights(one), fitted(**options), atol=1e-6)
 
 
+def test_weights_count_between_batches_too():
+    """With one row a step, a row of weight w moves the model w times as far as without weights."""
+    weight = torch.linspace(0.1, 4, 30)
+    plain, heavy = network(), network()
+    one_row: dict[str, Any] = {"optimizer": "sgd", "batch_size": 1, "learning_rate": 1e-4, "epochs": 1, **QUIET}
+    seen = []
+
+    class Moves(Callback):
+        def on_backward_end(self, state):
+            seen.append(torch.cat([p.grad.reshape(-1) for p in state.model.parameters()]).clone())
+
+    fit(plain, (X, Y), callbacks=[Moves()], **one_row)
+    history = fit(heavy, (X, Y), callbacks=[Moves()], sample_weight=weight, **one_row)
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
+    for step, row in enumerate(order.tolist()):
+        assert torch.allclose(seen[30 + step], seen[step] * weight[row] / weight.mean(), rtol=0.02, atol=1e-3)
+    losses = cross_entropy(network()(X), Y, reduction="none").detach()
+    assert history.epochs[0]["train_loss"] == pytest.approx(float((losses * weight).sum() / weight.sum()), rel=1e-2)
+
+
+def test_rows_of_weight_zero_do_not_choose_the_best_epoch():
+    weight = torch.cat([torch.ones(30), torch.zeros(60)])
+    x, y = torch.cat([X, X, X]), torch.cat([Y, 1 - Y, 1 - Y])  # those of weight zero say the contrary
+    options: dict[str, Any] = {"epochs": 20, "batch_size": None, "learning_rate": 0.05, "progress": False}
+    alone, beside = (fit(network(), data, **options, **more) for data, more in (
+        ((X, Y), {}), ((x, y), {"sample_weight": weight}),
+    ))  # fmt: skip
+    assert beside.best_epoch == alone.best_epoch == 20
+
+
+def test_parameters_that_the_optimizer_does_not_hold_gather_no_gradients():
+    norms = []
+
+    class First(Callback):
+        def on_backward_end(self, state):
+            norms.append(float(state.model[0].weight.grad.norm()))
+
+    model = network()
+    optimizer = torch.optim.SGD(model[2].parameters(), lr=1e-30)
+    fit(model, (X, Y), optimizer=optimizer, batch_size=None, epochs=3, callbacks=[First()], **QUIET)
+    assert norms[0] == pytest.approx(norms[1]) == pytest.approx(norms[2])
+
+
+def test_a_loss_that_is_not_finite_is_told_with_optimizers_without_gradients_too():
+    class Search(torch.optim.Optimizer):
+        needs_closure = True
+
+        def __init__(self, parameters):
+            super().__init__(parameters, {})
+
+        @torch.no_grad()
+        def step(self, closure):
+            closure()
+            self.param_groups[0]["params"][1].fill_(float("nan"))
+            closure()
+
+    text = r'got a loss of nan at step 0 \(epoch 1, seed 0\): the value of parameter "0\.bias" is the first'
+    with pytest.raises(TrainingError, match=text):
+        fit(network(), (X, Y), optimizer=Search, epochs=1, **QUIET)
+
+
+def test_what_callbacks_say_of_a_step_is_of_that_step():
+    seen = []
+
+    class Say(Callback):
+        def on_step_end(self, state):
+            if state.step == 0:
+                state.step_record["said"] = 1.0
+            seen.append(dict(state.step_record))
+
+    fit(network(), (X, Y), batch_size=10, epochs=1, callbacks=[Say()], **QUIET)
+    assert seen == [{"said": 1.0}, {}, {}]
+
+
+def test_every_callback_comes_to_its_end_even_where_one_fails():
+    ended = []
+
+    class Fails(Callback):
+        def on_fit_end(self, state):
+            raise RuntimeError("first")
+
+    class Ends(Callback):
+        def on_fit_end(self, state):
+            ended.append(True)
+
+    with pytest.raises(RuntimeError, match="first"):
+        fit(network(), (X, Y), epochs=1, callbacks=[Fails(), Ends()], **QUIET)
+    assert ended == [True]
+
+
 @pytest.mark.parametrize(
     ("sample_weight", "error", "match"),
     [
@@ -179,7 +283,20 @@ def test_wrong_options_are_refused(options, error, match):
         FitConfig(**options)
 
 
+def test_schedules_that_cannot_work_are_refused():
+    plateau = OPT.lr_scheduler.ReduceLROnPlateau
+    with pytest.raises(ArgumentError, match=r'`scheduler_step` must be "epoch" with ReduceLROnPlateau'):
+        fit(network(), (X, Y), scheduler=plateau, scheduler_step="step", **QUIET)
+    other = OPT.SGD(network().parameters(), lr=0.1)
+    with pytest.raises(ArgumentError, match=r"`scheduler` must be one of the optimizer that trains"):
+        fit(network(), (X, Y), scheduler=OPT.lr_scheduler.StepLR(other, 1), **QUIET)
+
+
 def test_what_an_optimizer_has_no_use_for_warns():
+    with pytest.warns(NoEffectWarning, match=r"`learning_rate`=0\.5 has no effect with an optimizer that is given"):
+        FitConfig(optimizer=OPT.Adam, learning_rate=0.5)
+    with pytest.warns(NoEffectWarning, match=r'`scheduler_step`="step" has no effect without a scheduler'):
+        FitConfig(scheduler_step="step")
     with pytest.warns(NoEffectWarning, match=r'`weight_decay`=0\.1 has no effect with optimizer="lbfgs"'):
         FitConfig(optimizer="lbfgs", weight_decay=0.1)
 

@@ -83,3 +83,11 @@ def warn_if_inert(captured: Captured) -> None:
     if unused:
         listed = ", ".join(f"inputs[{i}]" for i in unused[:12])
         warnings.warn(f"The circuit does not use {listed}. Reduce `n_inputs`.", NoEffectWarning, stacklevel=4)
+
+
+def memory_note(n_wires: int, noisy: bool) -> str:
+    """How much a state takes, where that is what limits a simulator."""
+    kind, size = ("density matrix", 16 * 4**n_wires) if noisy else ("state vector", 16 * 2**n_wires)
+    power = min((size.bit_length() - 1) // 10, 6)
+    shown = f"{size / 2 ** (10 * power):.3g} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[power]}"
+    return f", of which a {kind} takes {shown}" if size > 2**30 else ""

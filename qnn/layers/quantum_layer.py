@@ -23,8 +23,17 @@ from qnn.circuits.encodings import encoding_named, n_features
 from qnn.errors import ArgumentError, DtypeError, ShapeError
 from qnn.gradients import methods, operator
 from qnn.layers import initialisers, sampling
-from qnn.layers.checks import check_count, check_inputs, checked_seed, checked_shots, warn_if_inert, weight_shape
+from qnn.layers.checks import (
+    check_count,
+    check_inputs,
+    checked_seed,
+    checked_shots,
+    memory_note,
+    warn_if_inert,
+    weight_shape,
+)
 from qnn.layers.explanation import Explanation
+from qnn.layers.identity import execution_identity
 
 _UNCHANGED: Any = object()
 
@@ -250,12 +259,6 @@ class QuantumLayer(torch.nn.Module):
         if check_inert:
             warn_if_inert(captured)
 
-    def _memory_note(self, noisy: bool) -> str:
-        """How much a state takes, where that is what limits a simulator."""
-        n = self.circuit.n_wires
-        kind, size = ("density matrix", 16 * 4**n) if noisy else ("state vector", 16 * 2**n)
-        return f", of which a {kind} takes {_size(size)}" if size > 2**30 else ""
-
     def _place(self, backend: Backend, shots: int | None, gradient: str) -> _Placement:
         shots = checked_shots(shots)
         capabilities = backend.capabilities
@@ -264,7 +267,7 @@ class QuantumLayer(torch.nn.Module):
         if capabilities.max_wires is not None and self.circuit.n_wires > capabilities.max_wires:
             raise ArgumentError(
                 f'`n_qubits` must be at most {capabilities.max_wires} on backend "{backend.name}"; '
-                f"got {self.circuit.n_wires}{self._memory_note(capabilities.noisy)}. "
+                f"got {self.circuit.n_wires}{memory_note(self.circuit.n_wires, capabilities.noisy)}. "
                 "Use fewer qubits or another backend."
             )
         placement = _Placement(backend, shots, gradient)
@@ -299,6 +302,10 @@ class QuantumLayer(torch.nn.Module):
     def sampling_state(self) -> dict[str, int]:
         """What the layer's next samples follow from, besides the training step: its seed and its calls so far."""
         return {"seed": self._seed, "calls": int(self._calls)}
+
+    def execution_identity(self) -> dict[str, Any]:
+        """What a checkpoint compares: content ids of circuit and angle map, and where and how they run."""
+        return execution_identity(self)
 
     def load_sampling_state(self, state: dict[str, int]) -> None:
         """Sample from now on as the layer did that gave `state`."""
@@ -590,9 +597,3 @@ class QuantumLayer(torch.nn.Module):
         """Everything, and a plan made anew."""
         super().__setstate__(state)
         self._plan = self._planned()
-
-
-def _size(n_bytes: int) -> str:
-    """Bytes as people say them."""
-    power = min((n_bytes.bit_length() - 1) // 10, 6)
-    return f"{n_bytes / 2 ** (10 * power):.3g} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[power]}"

@@ -35,10 +35,11 @@ class FitConfig:
         learning_rate: step size, above 0; optimizers that are given have their own.
         momentum: of "sgd" and "rmsprop", 0 (none) up to but not including 1.
         weight_decay: of the optimizer, 0 is none: an L2 term in the gradient, decoupled in "adamw".
-        l1_penalty: adds this times the sum of |w| over all trainable weights to the loss that is minimised; recorded
-            losses leave it out.
+        l1_penalty: adds this times the sum of |w|, over all weights that the optimizer holds, to what is minimised;
+            recorded losses leave it out.
         l2_penalty: the same with the sum of w².
-        max_gradient_norm: the gradient is scaled down to this norm where it is longer; None leaves it.
+        max_gradient_norm: the gradient is scaled down to this norm where it is longer; None leaves it. Optimizers that
+            compute no gradients have no use for it.
         scheduler: of the learning rate: "cosine" (to 0), "exponential" (to one hundredth), a torch scheduler, or a
             callable that makes one of the optimizer. `ReduceLROnPlateau` follows the monitored loss.
         scheduler_step: after every "epoch" or "step".
@@ -121,15 +122,23 @@ class FitConfig:
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def _warn_of_no_effect(self) -> None:
+        if self.scheduler is None and self.scheduler_step != "epoch":
+            _warn(
+                f'`scheduler_step`="{self.scheduler_step}" has no effect without a scheduler. '
+                "Name a scheduler, or leave it out."
+            )
+        if not isinstance(self.optimizer, str) and self.learning_rate != FitConfig.learning_rate:
+            _warn(
+                f"`learning_rate`={self.learning_rate:g} has no effect with an optimizer that is given. "
+                "Give it its own learning rate."
+            )
         for name, users in (("momentum", USES_MOMENTUM), ("weight_decay", USES_WEIGHT_DECAY)):
             if getattr(self, name) and self.optimizer not in users:
                 named = isinstance(self.optimizer, str)
                 shown = f'"{self.optimizer}"' if named else type(self.optimizer).__name__
-                warnings.warn(
+                _warn(
                     f"`{name}`={getattr(self, name)} has no effect with optimizer={shown}. "
-                    f"Use one of {', '.join(sorted(users))}, or leave it out.",
-                    NoEffectWarning,
-                    stacklevel=4,
+                    f"Use one of {', '.join(sorted(users))}, or leave it out."
                 )
 
     def _check_integer(self, name: str, least: int, advice: str) -> None:
@@ -153,6 +162,11 @@ class FitConfig:
             upper = f" and below {below:g}" if math.isfinite(below) else ""
             raise ArgumentError(f"`{name}` must be finite, {lower}{upper}; got {value}. {advice}")
         object.__setattr__(self, name, number)
+
+
+def _warn(text: str) -> None:
+    """Warn of a setting without effect, where FitConfig was made."""
+    warnings.warn(text, NoEffectWarning, stacklevel=5)
 
 
 def _check_maker(name: str, value: Any, known: Any, kind: type) -> None:

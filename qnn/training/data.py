@@ -20,7 +20,7 @@ class Rows:
 
     x: Tensor  # shape: (N, ...)
     y: Tensor  # shape: (N,) labels, or (N,) or (N, K) real targets
-    weight: Tensor | None = None  # shape: (N,), how much each row counts
+    weight: Tensor | None = None  # shape: (N,), how much each row counts; mean 1
 
     def __len__(self) -> int:
         return len(self.x)
@@ -79,7 +79,7 @@ class Order:
 
 
 def weighted(rows: Rows, sample_weight: Any) -> Rows:
-    """`rows` with the given weights, checked.
+    """`rows` with the given weights, checked and scaled to mean 1.
 
     Raises:
         ShapeError: not one weight a row.
@@ -104,7 +104,8 @@ def weighted(rows: Rows, sample_weight: Any) -> Rows:
         raise ArgumentError(
             "`sample_weight` must have a weight above 0; got zeros only. Leave it out for equal weights."
         )
-    return replace(rows, weight=weight.to(torch.float64))
+    weight = weight.to(torch.float64)
+    return replace(rows, weight=weight / weight.mean())
 
 
 def read_data(data: Any, loss: Loss) -> tuple[Rows, Rows | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from qnn.errors import TrainingError
+from qnn.training.optimizers import learning_rate
 
 if TYPE_CHECKING:
     from qnn.training.callbacks.base import FitState
@@ -32,7 +33,7 @@ def check_step(state: FitState, loss: float) -> None:
     raise TrainingError(
         f"Loss and gradients must stay finite; got {got} at step {state.step} "
         f"(epoch {state.epoch}, seed {state.config.seed}): {where}. "
-        f"Lower `learning_rate` (now {state.config.learning_rate:g}), or look at what the model does there."
+        f"Lower `learning_rate` (now {learning_rate(state.optimizer)}), or look at what the model does there."
     )
 
 
@@ -56,7 +57,8 @@ def check_monitored(state: FitState, loss: float, part: str) -> None:
     raise TrainingError(
         f"The {part} loss must stay finite; got {loss} at the end of epoch {state.epoch} "
         f"(after step {state.step - 1}, seed {state.config.seed}): {where}. "
-        f"Lower `learning_rate` (now {state.config.learning_rate:g}), or look for extreme values in the {part} inputs."
+        f"Lower `learning_rate` (now {learning_rate(state.optimizer)}), or look for extreme values in the {part} "
+        "inputs."
     )
 
 

@@ -98,7 +98,6 @@ def evaluate_rows(
     outputs = world.gather_rows(torch.cat(found))
     loss.check_outputs(outputs, len(part), part.y, "evaluated")
     for rows in part.chunks(batch_size):
-        y = part.y[rows].to(outputs.device)
-        chunk = outputs[rows.to(outputs.device)]
-        metrics.update(float(loss(chunk, y)), chunk, y)
+        weight = None if part.weight is None else part.weight[rows]
+        metrics.update(outputs[rows.to(outputs.device)], part.y[rows].to(outputs.device), weight)
     return Evaluation(metrics.loss, metrics.accuracy, loss.predict(outputs).cpu(), metrics.n, outputs.cpu())

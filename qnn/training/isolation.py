@@ -25,13 +25,14 @@ def module_mode(model: torch.nn.Module, *, training: bool) -> Iterator[None]:
 
 
 @contextmanager
-def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, the generators of torch, NumPy and Python start from `seed`; outside, nobody notices.
+def own_randomness(seed: int, device: torch.device, rank: int = 0) -> Iterator[None]:
+    """Inside, the generators of torch, NumPy and Python start from `seed` (and `rank`); outside, nobody notices.
 
     Dropout and the like draw from torch's, data augmentation often from the others: so a run repeats, and leaves the
     caller's random numbers alone.
     """
     on_cuda = device.type == "cuda"
+    seed = (seed + rank * 0x9E3779B97F4A7C15) % 2**63  # other numbers in each process
     ours, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one is what is kept apart
     with torch.random.fork_rng(devices=[device] if on_cuda else []):
         torch.default_generator.manual_seed(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +83,15 @@ def fit(
 
     with (
         module_mode(model, training=True),
-        own_randomness(config.seed, reference_tensor(model).device),
+        own_randomness(config.seed, state.reference.device, state.rank),
         measure() as state.spent,
+        ExitStack() as ends,
     ):
-        try:
-            notify("on_fit_start")
-            while (state.position or state.epoch < config.epochs) and not state.stop:
-                _epoch(state, notify)
-                if state.stop_now:
-                    break
-        finally:
-            notify("on_fit_end")
+        for callback in reversed(state.callbacks):  # all of them, even where one fails
+            ends.callback(callback.on_fit_end, state)
+        notify("on_fit_start")
+        while (state.position or state.epoch < config.epochs) and not (state.stop or state.stop_now):
+            _epoch(state, notify)
     return state.history
 
 
@@ -110,7 +109,7 @@ def _epoch(state: FitState, notify: Notify) -> None:
         state.usage = _total(state)
         notify("on_step_end")
         state.step += 1
-        state.stop_now = state.world.any(state.stop_now)
+        state.agree()
         if state.stop_now:
             return
     results = _results(state)
@@ -119,7 +118,7 @@ def _epoch(state: FitState, notify: Notify) -> None:
     state.record = {"epoch": state.epoch, **results, "wall_s": time.perf_counter() - state.epoch_started, **used}
     state.position = 0
     notify("on_epoch_end")
-    state.stop = state.world.any(state.stop)
+    state.agree()
 
 
 def _results(state: FitState) -> dict[str, float | None]:
@@ -170,10 +169,12 @@ def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitCon
         )
     order = Order(len(train), config.batch_size, config.seed)
     optimizer = make_optimizer(weights, config)
+    held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
     world = join_world(config.data_parallel, reference_tensor(model).device)
     return FitState(
         model=model,
-        weights=weights,
+        weights=[weight for weight in weights if id(weight) in held],
+        others=[weight for weight in weights if id(weight) not in held],
         reference=reference_tensor(model),
         network=world.wrap(model),
         optimizer=optimizer,

@@ -35,24 +35,30 @@ class Metrics:
 
     def __init__(self, loss: Loss) -> None:
         self._loss = loss
-        self._loss_sum = 0.0
+        self._loss_sum = self._weight = 0.0
         self._n_correct: int | None = 0
         self.n = 0
 
-    def update(self, value: float, outputs: Tensor, y: Tensor) -> None:
-        """Add one batch, whose mean loss is `value`."""
-        self.add(value, len(y), self._loss.count_correct(outputs, y))
+    def update(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
+        """Add the rows of a batch, with weights (N,) or all alike."""
+        correct = self._loss.count_correct(outputs, y)
+        if weight is None:
+            self.add(float(self._loss(outputs, y)) * len(y), len(y), correct)
+        else:
+            weight = weight.to(outputs.device, outputs.dtype)
+            self.add(float((self._loss.rows(outputs, y) * weight).sum()), len(y), correct, float(weight.sum()))
 
-    def add(self, value: float, n: int, correct: int | None) -> None:
-        """Add `n` rows of mean loss `value`, of which `correct` were predicted right."""
+    def add(self, loss_sum: float, n: int, correct: int | None, weight: float | None = None) -> None:
+        """Add `n` rows with that sum of (weighted) losses and of weights, of which `correct` were predicted right."""
         self.n += n
-        self._loss_sum += value * n
+        self._loss_sum += loss_sum
+        self._weight += n if weight is None else weight
         self._n_correct = None if correct is None or self._n_correct is None else self._n_correct + correct
 
     @property
     def loss(self) -> float:
-        """Mean loss per row; NaN before the first batch."""
-        return self._loss_sum / self.n if self.n else float("nan")
+        """Mean loss per row, by weight; NaN before the first batch."""
+        return self._loss_sum / self._weight if self._weight else float("nan")
 
     @property
     def accuracy(self) -> float | None:
@@ -61,11 +67,12 @@ class Metrics:
 
     def state_dict(self) -> dict[str, Any]:
         """The sums."""
-        return {"loss_sum": self._loss_sum, "n_correct": self._n_correct, "n": self.n}
+        return {"loss_sum": self._loss_sum, "weight": self._weight, "n_correct": self._n_correct, "n": self.n}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
-        self._loss_sum, self._n_correct, self.n = state["loss_sum"], state["n_correct"], state["n"]
+        self._loss_sum, self._weight = state["loss_sum"], state["weight"]
+        self._n_correct, self.n = state["n_correct"], state["n"]
 
 
 def named_metrics(metrics: Any) -> dict[str, Metric | Any]:

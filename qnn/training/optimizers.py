@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler, ReduceLROnPlateau
 
 from qnn.errors import ArgumentError, DtypeError
 
@@ -99,6 +99,16 @@ def make_scheduler(optimizer: torch.optim.Optimizer, config: FitConfig, steps_pe
         raise DtypeError(
             f"`scheduler` must give a torch learning rate scheduler when called with the optimizer; got "
             f"{type(made).__name__}. Write for example functools.partial(torch.optim.lr_scheduler.StepLR, step_size=5)."
+        )
+    if made.optimizer is not optimizer:
+        raise ArgumentError(
+            "`scheduler` must be one of the optimizer that trains; got one that was made for another. "
+            "Pass both as objects, or a callable that makes it of the optimizer."
+        )
+    if isinstance(made, ReduceLROnPlateau) and config.scheduler_step == "step":
+        raise ArgumentError(
+            '`scheduler_step` must be "epoch" with ReduceLROnPlateau, which follows the loss at the end of an epoch; '
+            'got "step". Leave it out.'
         )
     return made
 

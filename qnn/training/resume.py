@@ -84,11 +84,18 @@ def restore(state: FitState, saved: dict[str, Any], where: object) -> None:
 
 def identity(state: FitState) -> dict[str, Any]:
     """What must be the same for a checkpoint to fit: options, tensors of the model, where circuits run, rows."""
-    options = {name: value for name, value in state.config.as_dict().items() if name not in _MAY_CHANGE}
+    fixed_length = isinstance(state.config.scheduler, str)  # the named schedules end with the last epoch
+    may_change = [name for name in _MAY_CHANGE if not (fixed_length and name == "epochs")]
+    options = {name: value for name, value in state.config.as_dict().items() if name not in may_change}
     tensors = {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in state.model.state_dict().items()}
     data = {"training rows": _rows_digest(state.train), "validation rows": _rows_digest(state.validation)}
-    sampling = {n: m.extra_repr() for n, m in state.model.named_modules() if hasattr(m, "sampling_state")}
-    return {"options": options, "model": tensors, "circuits": sampling, "data": data}
+    circuits = {
+        f"{what} of {name}" if name else what: value
+        for name, module in state.model.named_modules()
+        if hasattr(module, "execution_identity")
+        for what, value in module.execution_identity().items()
+    }
+    return {"options": options, "model": tensors, "circuits": circuits, "data": data}
 
 
 def _check(saved: dict[str, Any], ours: dict[str, Any], where: object) -> None:

@@ -23,7 +23,8 @@ def train_step(state: FitState, rows: Tensor, notify: Notify) -> None:
     Raises:
         TrainingError: the loss or a gradient is not finite; nothing has been updated.
     """
-    state.optimizer.zero_grad()
+    state.zero_grad()
+    state.step_record = {}
     mine = state.world.share(rows)
     with step_scope(state.config.first_step + state.step, mine):
         evaluation = _Evaluation(state, mine, rows, notify)
@@ -51,31 +52,34 @@ class _Evaluation:
 
     def __call__(self) -> Tensor:
         """What is minimised, over all processes; a scalar."""
-        share, penalty = self.run()
-        mean = share.detach() / self.state.world.size
-        if self.state.world.size > 1:
-            mean = torch.as_tensor(self.state.world.sum([float(mean)])[0], dtype=share.dtype)
-        return mean if penalty is None else mean + penalty.detach().to(mean.device)
+        state = self.state
+        share = self.run().detach() / state.world.size
+        if state.world.size > 1:
+            share = torch.as_tensor(state.world.sum([float(share)])[0], dtype=share.dtype)
+        if not torch.is_grad_enabled():
+            check_step(state, float(share))
+        return share + _penalty(state)
 
-    def run(self) -> tuple[Tensor, Tensor | None]:
-        """This process's share of the loss, and the penalty; gradients where they are enabled."""
+    def run(self) -> Tensor:
+        """The share of the loss of this process, without penalties; gradients of both where they are enabled."""
         state, first, with_gradients = self.state, self.calls == 0, torch.is_grad_enabled()
         self.calls += 1
         x, y = state.train.select(self.mine, state.reference)
         if not first and with_gradients:
-            state.optimizer.zero_grad()
+            state.zero_grad()
         outputs = state.network(x)
         y = y.to(outputs.device)
         if first and state.step == 0:
             _check_outputs(state, outputs, len(self.mine))
-        share, penalty = self._share_of_loss(outputs, y), _penalty(state)
+        share = self._share_of_loss(outputs, y)
         if with_gradients:
-            (share if penalty is None else share + penalty).backward()
+            share.backward()
+            _add_gradient_of_penalty(state)
         if first:
             self._report(share, outputs, y)
         if with_gradients:
             self._after_backward(first)
-        return share, penalty
+        return share
 
     def _share_of_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """What this process adds to the loss, times the number of processes, over which gradients are averaged."""
@@ -83,9 +87,8 @@ class _Evaluation:
         if len(self.mine) == 0:
             return outputs.sum() * 0.0
         if state.train.weight is not None:
-            weight = state.train.weight.to(outputs.device, outputs.dtype)
-            total = weight[self.rows].sum().clamp_min(torch.finfo(outputs.dtype).tiny)
-            return (state.loss_function.rows(outputs, y) * weight[self.mine]).sum() * (size / total)
+            weight = state.train.weight[self.mine].to(outputs.device, outputs.dtype)
+            return (state.loss_function.rows(outputs, y) * weight).sum() * (size / len(self.rows))
         mean = state.loss_function(outputs, y)
         return mean if size == 1 else mean * (size * len(self.mine) / len(self.rows))
 
@@ -97,7 +100,8 @@ class _Evaluation:
             value, right = state.world.sum([value / size, float(correct or 0)])
             correct = None if correct is None else int(right)
         state.loss = value
-        state.metrics.add(value, len(self.rows), correct)
+        weight = None if state.train.weight is None else float(state.train.weight[self.rows].sum())
+        state.metrics.add(value * len(self.rows), len(self.rows), correct, weight)
 
     def _after_backward(self, first: bool) -> None:
         state = self.state
@@ -108,15 +112,23 @@ class _Evaluation:
             torch.nn.utils.clip_grad_norm_(state.weights, state.config.max_gradient_norm)
 
 
-def _penalty(state: FitState) -> Tensor | None:
-    """λ₁ Σ|w| + λ₂ Σw² over the trainable weights, None where both are zero."""
-    config = state.config
-    if not (config.l1_penalty or config.l2_penalty):
-        return None
-    device = state.weights[0].device
-    l1 = sum((weight.abs().sum().to(device) for weight in state.weights), torch.zeros((), device=device))
-    l2 = sum((weight.square().sum().to(device) for weight in state.weights), torch.zeros((), device=device))
-    return config.l1_penalty * l1 + config.l2_penalty * l2
+def _penalty(state: FitState) -> float:
+    """λ₁ Σ|w| + λ₂ Σw² over the weights."""
+    l1, l2 = state.config.l1_penalty, state.config.l2_penalty
+    first = sum(float(weight.detach().abs().sum()) for weight in state.weights) if l1 else 0.0
+    second = sum(float(weight.detach().square().sum()) for weight in state.weights) if l2 else 0.0
+    return l1 * first + l2 * second
+
+
+@torch.no_grad()
+def _add_gradient_of_penalty(state: FitState) -> None:
+    """Add λ₁ sign w + 2λ₂ w, once for all processes, to weights that the loss does not reach, too."""
+    l1, l2 = state.config.l1_penalty, state.config.l2_penalty
+    if not (l1 or l2):
+        return
+    for weight in state.weights:
+        gradient = l1 * weight.sign() + 2.0 * l2 * weight
+        weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
 
 
 def _check_outputs(state: FitState, outputs: Tensor, n_rows: int) -> None:

@@ -30,7 +30,7 @@ class FitState:
     Attributes:
         model, optimizer, scheduler, config, train, validation: what is trained, with what, on what; the scheduler of
             the learning rate may be None.
-        weights: the trainable parameters.
+        weights: the trainable parameters that the optimizer holds; `others` are those that it leaves alone.
         reference: the model's first parameter or buffer, whose device and dtype inputs are given.
         network: what is called in training: the model, or the model wrapped for several processes.
         loss_function: what is minimised, but for penalties.
@@ -57,6 +57,7 @@ class FitState:
 
     model: torch.nn.Module
     weights: list[torch.nn.Parameter]
+    others: list[torch.nn.Parameter]
     reference: torch.Tensor
     network: torch.nn.Module
     optimizer: torch.optim.Optimizer
@@ -85,6 +86,17 @@ class FitState:
     used_before: Usage = field(default_factory=Usage)
     epoch_started: float = 0.0
     epoch_usage: Usage = field(default_factory=Usage)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients, those of parameters that the optimizer does not hold included."""
+        self.optimizer.zero_grad()
+        for weight in self.others:
+            weight.grad = None
+
+    def agree(self) -> None:
+        """Stop in all processes where one wants to stop; every process must call it at the same place."""
+        if self.world.size > 1:
+            self.stop, self.stop_now = (n > 0 for n in self.world.sum([float(self.stop), float(self.stop_now)]))
 
     @property
     def rank(self) -> int:

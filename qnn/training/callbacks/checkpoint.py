@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qnn._integers import whole
-from qnn.errors import ArgumentError, DtypeError
+from qnn.errors import ArgumentError, CheckpointError, DtypeError
 from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.interrupts import PendingInterrupt
 from qnn.training.resume import capture, restore
@@ -54,7 +54,8 @@ class Checkpoint(Callback):
             ("every_steps", every_steps, 1),
             ("keep", keep, 0),
         ):
-            if value is not None and (whole(value) is None or value < least):
+            number = least if value is None and name == "every_steps" else whole(value)
+            if number is None or number < least:
                 raise ArgumentError(
                     f"`{name}` must be an integer of at least {least}; got {value!r}. Use {name}={least}."
                 )
@@ -67,18 +68,24 @@ class Checkpoint(Callback):
         self.every_s = math.inf if every_s is None else float(every_s)
         self.resumed_from: int | None = None
         self._interrupt = PendingInterrupt()
-        self._saved_at = 0.0
+        self._saved_at, self._raised = 0.0, False
         self._best = math.inf
 
     def on_fit_start(self, state: FitState) -> None:
         """Go on from the folder, or save the state before the first step in it."""
         last, self.resumed_from, self._best = self.folder / LAST, None, math.inf
+        seen = state.world.gather(last.exists())
+        if any(seen) and not all(seen):
+            raise CheckpointError(
+                f'`checkpoint` must be a folder that every process sees; "{last}" is there for {sum(seen)} of '
+                f"{len(seen)} processes only. Use a folder on a shared disk."
+            )
         if last.exists():
             restore(state, read_state(last), last)
             self.resumed_from = state.step
         else:
             self._save(state, within_epoch=False)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._raised = time.monotonic(), False
         self._interrupt.open()
 
     def on_step_end(self, state: FitState) -> None:
@@ -95,26 +102,35 @@ class Checkpoint(Callback):
         if due or late or interrupted or state.stop_now:
             self._save(state, within_epoch=True)
         if interrupted:
-            text = f'Interrupted after step {made}. Saved in "{self.folder}"; the same call goes on from there.'
-            if self._interrupt.signal == signal.SIGTERM:
-                raise SystemExit(text)
-            raise KeyboardInterrupt(text)
+            self._raise(made)
 
     def on_epoch_end(self, state: FitState) -> None:
-        """Save, and keep the weights if they are the best so far."""
-        done = state.stop or state.stop_now or state.epoch == state.config.epochs
-        if done or state.epoch % self.every_epochs == 0:
-            self._save(state, within_epoch=False)
+        """Keep the weights if they are the best so far, and save; after Ctrl-C stop."""
+        state.agree()
         loss = state.record["monitored_loss"]
-        if loss is not None and loss < self._best:
+        if loss is not None and loss < self._best:  # before `last`: a run that goes on must not find an older best
             self._best = loss
-            state.world.attempt(
-                lambda: self._write(BEST, {"epoch": state.epoch, "model": dict(state.model.state_dict())})
-            )
+            best = {"epoch": state.epoch, "model": dict(state.model.state_dict())}
+            state.world.attempt(lambda: self._write(BEST, best))
+        interrupted = state.world.any(self._interrupt.signal is not None)
+        done = state.stop or state.stop_now or state.epoch == state.config.epochs
+        if done or interrupted or state.epoch % self.every_epochs == 0:
+            self._save(state, within_epoch=False)
+        if interrupted:
+            self._raise(state.step)
 
     def on_fit_end(self, state: FitState) -> None:
-        """Give the handlers of signals back."""
+        """Give the handlers of signals back; one that came after the last joint takes effect now."""
         self._interrupt.close()
+        if self._interrupt.signal is not None and not self._raised:
+            signal.raise_signal(self._interrupt.signal)
+
+    def _raise(self, made: int) -> None:
+        self._raised = True
+        text = f'Interrupted after step {made}. Saved in "{self.folder}"; the same call goes on from there.'
+        if self._interrupt.signal == signal.SIGTERM:
+            raise SystemExit(text)
+        raise KeyboardInterrupt(text)
 
     def state_dict(self) -> dict[str, Any]:
         """The lowest loss so far."""
@@ -136,5 +152,6 @@ class Checkpoint(Callback):
 
     def _keep(self, epoch: int, saved: dict[str, Any]) -> None:
         self._write(f"epoch_{epoch:04d}.safetensors", saved)
-        for old in sorted(self.folder.glob("epoch_*.safetensors"))[: -self.keep]:
+        kept = [path for path in self.folder.glob("epoch_*.safetensors") if path.stem[6:].isdigit()]
+        for old in sorted(kept, key=lambda path: int(path.stem[6:]))[: -self.keep]:
             old.unlink()
