@@ -27,6 +27,16 @@ def small_model() -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Linear(2, 1), layer, torch.nn.Dropout(0.5))
 
 
+def doubling(depth: int) -> dict[str, object]:
+    """The tree of a model that has one module in 2**depth places: each level holds the one below it twice."""
+    node: dict[str, object] = {"kind": "Tanh", "options": {}}
+    for level in range(depth):
+        below = ".".join("a" * (depth - level))
+        children = [["a", node], ["b", {"kind": "same", "as": below}]]
+        node = {"kind": "Sequential", "options": {}, "children": children}
+    return node
+
+
 def forge(folder: Path, target: Path, change: Callable[[dict[str, object]], None]) -> Path:
     """A copy of a bundle whose files were changed by somebody who knows how digests are made.
 

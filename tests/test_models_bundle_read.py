@@ -19,7 +19,7 @@ import torch
 import qnn
 from qnn import QuantumLayer
 from qnn.errors import ArgumentError, BundleError, DtypeError, QnnError, UnknownNameError
-from tests.bundle_samples import forge, small_model
+from tests.bundle_samples import doubling, forge, small_model
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +215,10 @@ FORGED = {
     "the same as a later one": (
         put(model__children__0__1={"kind": "same", "as": "1"}),
         "the same as an earlier module",
+    ),
+    "a module in 2**50 places": (
+        put(model=doubling(50)),
+        "must have at most 100,000 modules; got more. A shared module counts",
     ),
     "no quantum layer": (
         put(model__children__1__1={"kind": "Tanh", "options": {}}),

@@ -230,11 +230,10 @@ def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         os.chmod(temporary, 0o755)
         if not target.exists():
             os.rename(temporary, target)
-        elif not _exchange(temporary, target):  # two renames: for a moment there is no bundle, and never half of one
-            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-            os.rename(target, aside / "bundle")
-            os.rename(temporary, target)
-            temporary = aside
+        elif not _exchange(temporary, target):
+            _replace(temporary, target)
+    except _NotPutBackError:
+        raise
     except OSError as error:
         raise StorageError(
             f'`path` must be writable; writing "{target}" failed: {error.strerror or error}. '
@@ -243,6 +242,36 @@ def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)  # the old bundle, or what was not finished
+
+
+class _NotPutBackError(StorageError):
+    """The old bundle is whole, and elsewhere."""
+
+
+def _replace(new: Path, target: Path) -> None:
+    """Two renames: for a moment there is no bundle, and never half of one; after a failure the old one is back."""
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    old = aside / "bundle"
+    try:
+        os.rename(target, old)
+        os.rename(new, target)
+    except BaseException:
+        if old.exists():
+            _put_back(old, target)
+        raise
+    finally:
+        if not old.exists() or target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_back(old: Path, target: Path) -> None:
+    try:
+        os.rename(old, target)
+    except OSError as error:
+        raise _NotPutBackError(
+            f'`path` must be writable; writing "{target}" failed, and so did putting the old bundle back. '
+            f'It is whole: rename "{old}" to "{target}".'
+        ) from error
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 from qnn._integers import whole
 from qnn.errors import BundleError, QnnError
 
-MAX_JSON_BYTES = 64 * 2**20
+MAX_JSON_BYTES = 16 * 2**20  # 12 qubits with 50 layers take 0.07 MiB
+_MAX_BRACKETS = 10**6  # lists and objects; one takes 3 bytes in the file, and 64 in memory
 MAX_DEPTH = 200
 FRESH = "Get a fresh copy of the bundle, or save the model again."
 _SHOWN = 60  # characters of a wrong value in a message
+_short = reprlib.Repr()  # `repr` would write a huge value in full before it is cut
+_short.maxstring = _short.maxlong = _short.maxother = _SHOWN
 
 
 def refusal(field: str, requirement: str, got: str, advice: str = FRESH) -> BundleError:
@@ -49,9 +53,10 @@ class Value:
 
     def refusal(self, requirement: str, got: str | None = None) -> BundleError:
         """The error for this value."""
-        shown = repr(self.data)
-        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
-        return refusal(self.name, requirement, shown if got is None else got)
+        if got is None:
+            shown = _short.repr(self.data)
+            got = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+        return refusal(self.name, requirement, got)
 
     def entries(self, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Value]:
         """The entries of an object that has all of `required`, and no others but the `optional`."""
@@ -118,11 +123,16 @@ class Value:
 def parse(content: bytes, file: str) -> Value:
     """The content of a JSON file: no key twice, no NaN, no infinity, at most `MAX_DEPTH` levels.
 
+    Memory: some 300 MiB at worst, for a file of `MAX_JSON_BYTES` that consists of strings of two letters.
+
     Raises:
         BundleError: it is something else.
     """
     if len(content) > MAX_JSON_BYTES:
         raise refusal(file, f"be at most {MAX_JSON_BYTES // 2**20} MiB", f"{len(content):,} bytes")
+    brackets = content.count(b"[") + content.count(b"{")  # those in strings, too: far fewer in a file of ours
+    if brackets > _MAX_BRACKETS:
+        raise refusal(file, f"have at most {_MAX_BRACKETS:,} lists and objects", f"{brackets:,}")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)

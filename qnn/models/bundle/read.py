@@ -114,8 +114,7 @@ def _read(source: archive.Source, path: Path, place: Any) -> Bundle:
         return quantum.build(layers[number], number, contents.read, weights, at, place(number))
 
     model = tree.decode(manifest["model"], build, len(layers))
-    frozen = [name.text() for name in manifest["frozen"].items()]
-    tree.put_in(model, weights, frozen)
+    tree.put_in(model, weights, [name.text() for name in manifest["frozen"].items()])
     sections = {name: _section(manifest[name]) for name in SECTIONS}
     versions = {name: value.text() for name, value in manifest["versions"].any_entries().items()}
     return Bundle(model.eval(), **sections, versions=versions, format_version=VERSION, path=path)

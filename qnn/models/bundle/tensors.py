@@ -50,7 +50,7 @@ def unpack(content: bytes, declared: Value) -> dict[str, torch.Tensor]:
     """The tensors of a file, each as declared and finite.
 
     Args:
-        content: of the file.
+        content: of the file; given up as soon as it is parsed, so that the weights are in memory twice at most.
         declared: what `describe` gave.
 
     Raises:
@@ -62,6 +62,7 @@ def unpack(content: bytes, declared: Value) -> dict[str, torch.Tensor]:
         found = safetensors.torch.load(content)
     except Exception as error:  # the parser has errors of its own, and torch's are of many kinds
         raise refusal(FILE, "be safetensors", reason(error)) from error
+    del content
     expected = declared.any_entries()
     for name in found.keys() ^ expected.keys():
         where = "declared only" if name in expected else "in the file only"
@@ -76,7 +77,8 @@ def unpack(content: bytes, declared: Value) -> dict[str, torch.Tensor]:
             raise refusal(f"{FILE}: {name}", f"be {dtype_name(dtype)} of shape {shape}, as declared", got)
         if not is_finite(tensor):
             raise refusal(f"{FILE}: {name}", "be finite", "NaN or infinity")
-    return {name: found[name].clone() for name in expected}  # memory of their own, to be trained further
+    # Memory of torch, aligned as that of the saved model was; each is given up as it is copied.
+    return {name: found.pop(name).clone() for name in expected}
 
 
 def foreign(content: bytes) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from qnn.models.bundle.fields import Value, refusal
 from qnn.models.bundle.kinds import KINDS, Kind, kind_of
 from qnn.models.bundle.plain import plain
 
-_MAX_MODULES = 100_000
+_MAX_MODULES = 100_000  # by path: one that is shared counts for each of its places
+_MAX_PATH = 2_000  # characters: each module has one
 _HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks",
     "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
@@ -67,16 +68,20 @@ def decode(value: Value, quantum: Callable[[int, str], QuantumLayer], n_quantum:
     """
     built: dict[str, nn.Module] = {}
     used: set[int] = set()
+    paths = _Paths()
 
     def module(value: Value, path: str) -> nn.Module:
-        if len(built) >= _MAX_MODULES:
-            raise value.refusal(f"have at most {_MAX_MODULES} modules", "more")
+        if len(path) > _MAX_PATH:
+            raise value.refusal(f"have a path of at most {_MAX_PATH:,} characters", f"{len(path):,}")
+        before = paths.total
         kind_name = value.entries(("kind",), ("as", "children", "layer", "options"))["kind"].text()
         if kind_name == "same":
             other = value.entries(("kind", "as"))["as"].text()
             if other not in built:
                 raise value.refusal("be the same as an earlier module", f'"{other}"')
+            paths.add(paths.below[other], value.name)
             return built[other]
+        paths.add(1, value.name)
         if kind_name == "QuantumLayer":
             number = value.entries(("kind", "layer"))["layer"].whole(0, n_quantum - 1)
             if number in used:
@@ -86,12 +91,33 @@ def decode(value: Value, quantum: Callable[[int, str], QuantumLayer], n_quantum:
         else:
             made = _build(value, KINDS.get(kind_name), kind_name, path, module)
         built[path] = made
+        paths.below[path] = paths.total - before
         return made
 
     model = module(value, "")
     if len(used) != n_quantum:
         raise value.refusal(f"use each of the {n_quantum} quantum layers", f"{len(used)} of them")
     return model
+
+
+class _Paths:
+    """The places of modules, counted without walking them: sharing can make 2**depth of a small tree.
+
+    Attributes:
+        total: so far.
+        below: of each module that is complete, by its first path: its places and those within it.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.below: dict[str, int] = {}
+
+    def add(self, n: int, name: str) -> None:
+        """Count `n` more, at the place `name` of the file."""
+        self.total += n
+        if self.total > _MAX_MODULES:
+            advice = "A shared module counts for each place that it has. Share fewer."
+            raise refusal(name, f"have at most {_MAX_MODULES:,} modules", "more", advice)
 
 
 def _build(
@@ -165,19 +191,30 @@ def _at(module: nn.Module, path: str) -> str:
 
 
 def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights and persistent buffers by name, each once, however many modules share it."""
+    """Weights and persistent buffers by name, each once, however many modules share it.
+
+    The names are those of the `state_dict`, which walks a shared module once for each of its places; this does not.
+    """
     found: dict[int, tuple[str, torch.Tensor]] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if not isinstance(tensor, torch.Tensor):
+    for path, module in model.named_modules():
+        if type(module).get_extra_state is not nn.Module.get_extra_state:
             raise BundleError(
-                f'`model` must have a state of tensors; got {type(tensor).__name__} in "{name}". Leave it out.'
+                f"`model` must have a state of tensors; got an extra state on {_at(module, path)}. Leave it out."
             )
-        found.setdefault(id(tensor), (name, tensor))
+        kept = {n: b for n, b in module._buffers.items() if n not in module._non_persistent_buffers_set}
+        for attribute, tensor in (*module._parameters.items(), *kept.items()):
+            if tensor is not None:
+                found.setdefault(id(tensor), (f"{path}.{attribute}" if path else attribute, tensor))
     return dict(found.values())
 
 
-def put_in(model: nn.Module, weights: dict[str, torch.Tensor], frozen: Collection[str]) -> None:
+def put_in(model: nn.Module, weights: dict[str, torch.Tensor], frozen: Iterable[str]) -> None:
     """Give `model` its weights and buffers.
+
+    Args:
+        model: as `decode` made it.
+        weights: all of them, by name.
+        frozen: names of those that are not trained, each once.
 
     Raises:
         BundleError: the model has other weights, or weights of other shapes.
@@ -186,7 +223,11 @@ def put_in(model: nn.Module, weights: dict[str, torch.Tensor], frozen: Collectio
     for name in expected.keys() ^ weights.keys():
         side = "the model alone has" if name in expected else "the file alone has"
         raise refusal("weights.safetensors", "hold the weights of the model", f'"{name}", which {side}')
+    names: set[str] = set()
     for name in frozen:
+        if name in names:
+            raise refusal("bundle.json: frozen", "name each weight once", f'"{name[:80]}" again')
+        names.add(name)
         if not isinstance(expected.get(name), nn.Parameter):
             raise refusal("bundle.json: frozen", "name weights of the model", f'"{name[:80]}"')
     for name, old in expected.items():
@@ -195,7 +236,7 @@ def put_in(model: nn.Module, weights: dict[str, torch.Tensor], frozen: Collectio
             wanted = f"fit the model, which has {old.dtype} of shape {tuple(old.shape)}"
             raise refusal(f"weights.safetensors: {name}", wanted, f"{new.dtype} of shape {tuple(new.shape)}")
         path, _, attribute = name.rpartition(".")
-        made = nn.Parameter(new, requires_grad=name not in frozen) if isinstance(old, nn.Parameter) else new
+        made = nn.Parameter(new, requires_grad=name not in names) if isinstance(old, nn.Parameter) else new
         setattr(model.get_submodule(path), attribute, made)
 
 
@@ -205,13 +246,19 @@ def check_equal(made: nn.Module, model: nn.Module) -> None:
     Raises:
         BundleError: it was changed after it was built; the message says where.
     """
-    modules = dict(model.named_modules(remove_duplicate=False))
-    for name, module in made.named_modules(remove_duplicate=False):
-        other = modules.pop(name, None)
-        if type(other) is not type(module) or module.extra_repr() != other.extra_repr():
-            raise _changed(f'the module "{name}"')
-    if modules:
-        raise _changed(f'the module "{next(iter(modules))}"')
+    pairs: list[tuple[str, nn.Module | None, nn.Module | None]] = [("", made, model)]
+    seen: set[tuple[int, int]] = set()  # a shared module is compared once, not at each of its places
+    while pairs:
+        path, one, other = pairs.pop()
+        if (id(one), id(other)) in seen:
+            continue
+        seen.add((id(one), id(other)))
+        if one is None or other is None or type(one) is not type(other) or one.extra_repr() != other.extra_repr():
+            raise _changed(f'the module "{path}"')
+        for name in one._modules | other._modules:
+            pair = one._modules.get(name), other._modules.get(name)
+            if pair != (None, None):
+                pairs.append((f"{path}.{name}" if path else name, *pair))
     for kind in ("named_parameters", "named_buffers"):
         found, given = dict(getattr(made, kind)()), dict(getattr(model, kind)())
         for name in found.keys() ^ given.keys():
