@@ -120,9 +120,12 @@ def test_every_kind_of_layer_is_exported(kind: str, tmp_path) -> None:
     same(path, layer, 2, dtype)
 
 
-@pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("strict", [False, True])
-def test_exported_programs_are_torch_operations_for_any_batch(kind: str, strict: bool, tmp_path) -> None:
+# Without `strict` the contract and export_onnx trace every kind, too: three that differ most are enough here.
+@pytest.mark.parametrize(
+    ("strict", "kind"),
+    [*((True, kind) for kind in LAYERS), *((False, kind) for kind in ("computed angles", "variance", "backprop"))],
+)
+def test_exported_programs_are_torch_operations_for_any_batch(strict: bool, kind: str, tmp_path) -> None:
     layer = LAYERS[kind]()
     batch = torch.export.Dim("batch")
     dtype = next(layer.parameters()).dtype
@@ -250,12 +253,10 @@ def test_without_onnxruntime_the_file_is_written_unchecked(tmp_path, monkeypatch
     assert export_onnx(Doubled(), tmp_path / "net.onnx", rows(2, 2)).exists()
 
 
-def test_the_document_runs_as_printed(tmp_path) -> None:
+def test_the_document_runs_as_printed(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
-    (tmp_path / "example.py").write_text(code)
-    command = [sys.executable, "-W", "ignore", "example.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    exec(compile(code, "export.md", "exec"), {})
     assert (tmp_path / "digits.onnx").exists()
 
 
