@@ -48,8 +48,8 @@ def unmeasured(path: Path) -> str:
     return "\n".join(map(json.dumps, rows))
 
 
-def start(line: str, out: Path) -> subprocess.Popen:
-    command = [sys.executable, "-c", PROGRAM, *line.split(), "--out", str(out), "--jobs", "2", "--quiet"]
+def start(line: str, out: Path, n_workers: int) -> subprocess.Popen:
+    command = [sys.executable, "-c", PROGRAM, *line.split(), "--out", str(out), "--jobs", str(n_workers), "--quiet"]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -152,13 +152,13 @@ def test_only_what_is_missing_is_run(finished, tmp_path, monkeypatch):
 
 def test_sigkill_then_resume_gives_the_same_bytes(long_reference, tmp_path):
     out = tmp_path / "run"
-    process = start(LONG, out)
+    process = start(LONG, out, n_workers=1)  # two are interrupted below
     wait_for_lines(out / "trials.jsonl", 2, process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = (out / "trials.jsonl").read_text()
     deadline = time.monotonic() + 30
-    while True:  # the workers notice within a second that their parent is gone
+    while True:  # the worker notices within a second that its parent is gone
         try:
             with RunFolder(out).open(LONG_STUDY):
                 break
@@ -177,7 +177,7 @@ def test_sigkill_then_resume_gives_the_same_bytes(long_reference, tmp_path):
 def test_ctrl_c_leaves_a_study_that_says_how_to_go_on(long_reference, tmp_path):
     """Ctrl-C reaches the whole process group, as in a terminal; what two workers did is as good as what none did."""
     out = tmp_path / "run"
-    process = start(LONG, out)
+    process = start(LONG, out, n_workers=2)
     wait_for_lines(out / "trials.jsonl", 1, process)
     os.killpg(process.pid, signal.SIGINT)
     _, shown = process.communicate(timeout=60)
