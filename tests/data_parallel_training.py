@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import qnn
+from qnn.gradients import QUANTUM_OPTIMIZERS
 from qnn.training import Callback, Checkpoint, fit
 
 CASES = {
@@ -20,7 +21,10 @@ CASES = {
     "lbfgs": {"optimizer": "lbfgs", "batch_size": None, "learning_rate": 0.5},
     "weights": {"sample_weight": torch.arange(41.0), "l2_penalty": 0.01, "max_gradient_norm": 0.1},
     "unused": {"frozen": True, "l1_penalty": 0.01},
-}
+    "natural-gradient": {},
+    "rotosolve": {"shots": 20},
+    "spsa": {"shots": 20},
+}  # those with the name of a quantum optimizer use it
 
 
 class Gradients(Callback):
@@ -47,6 +51,8 @@ def train(case, folder, epochs=2):
     rank = int(os.environ.get("RANK", "0"))
     torch.manual_seed(rank)  # processes differ in their weights and roots, until `fit` makes them alike
     model = Network(options.pop("shots", None), options.pop("frozen", False))
+    if case in QUANTUM_OPTIMIZERS:
+        options["optimizer"] = QUANTUM_OPTIMIZERS[case](model, 0.1, 0)
     x = torch.randn(41, 4, generator=torch.Generator().manual_seed(0)).double()  # batches of 20, 20 and 1 row
     y = (x.sum(1) > 0).long()
     gradients = Gradients()

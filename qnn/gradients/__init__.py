@@ -1,4 +1,4 @@
-"""Gradients of circuits: the rules, the seam between circuits and autograd, and optimisers made for circuits."""
+"""Gradients of circuits: the rules, the seam between circuits and autograd, and optimizers made for circuits."""
 
 from __future__ import annotations
 

@@ -93,12 +93,12 @@ def check_amplitudes(layer: torch.nn.Module, name: str = "") -> None:
     if not plan.backend.capabilities.vjp:
         raise CapabilityError(
             f'The Fubini-Study metric needs amplitudes, which backend "{plan.backend.name}"{where} cannot return. '
-            'Use backend="statevector", or another optimiser, such as SPSA.'
+            'Use backend="statevector", or another optimizer, such as SPSA.'
         )
     if plan.shots is not None:
         raise CapabilityError(
             f"The Fubini-Study metric needs exact amplitudes; got shots={plan.shots}{where}. "
-            "Use shots=None, or another optimiser, such as SPSA."
+            "Use shots=None, or another optimizer, such as SPSA."
         )
 
 

@@ -1,4 +1,4 @@
-"""Optimisers made for circuits, as optimisers of torch: quantum weights by their rule, classical parameters by Adam.
+"""Optimizers made for circuits, as optimizers of torch: quantum weights by their rule, classical parameters by Adam.
 
 Those with `needs_closure = True` evaluate the loss several times a step. Their `step(closure)` takes a function that
 returns the loss of the batch, and that zeroes and computes the gradients where they are enabled:
@@ -44,4 +44,4 @@ QUANTUM_OPTIMIZERS: dict[str, Callable[[torch.nn.Module, float, int], SplitOptim
     "rotosolve": _rotosolve,
     "spsa": _spsa,
 }
-"""By name: (model, learning rate, seed) ↦ optimiser; Adam with that learning rate for classical parameters."""
+"""By name: (model, learning rate, seed) ↦ optimizer; Adam with that learning rate for classical parameters."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -32,7 +32,7 @@ class NaturalGradient(SplitOptimizer):
         approximation: "full" or "block-diagonal"; the latter is cheaper.
         damping: λ added to the diagonal of g, whose entries are at most 1/4 where no weight is used twice. With 0 the
             pseudo-inverse is taken: directions whose eigenvalue is below 1e-8 of the largest stay as they are.
-        classical: optimiser of the classical parameters, or a callable that makes it; None for Adam.
+        classical: optimizer of the classical parameters, or a callable that makes it; None for Adam.
 
     Raises:
         CapabilityError: a layer samples, or its backend gives no amplitudes.
@@ -53,6 +53,8 @@ class NaturalGradient(SplitOptimizer):
         >>> optimizer.step()
     """
 
+    _kept: ClassVar = (*SplitOptimizer._kept, "approximation", "_weights")
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -69,10 +71,22 @@ class NaturalGradient(SplitOptimizer):
         super().__init__(model, options, classical)
         self.defaults["approximation"] = approximation
         self._weights = plain_weights(self.layers)
-        self._seen: dict[str, _Seen] = {}
         for name in self._weights:
             check_amplitudes(self.layers[name], name)
-            self._seen[name] = seen = _Seen()
+        self._watch()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy watches its own layers; torch's `load_state_dict` comes here too."""
+        super().__setstate__(state)
+        if not hasattr(self, "_seen"):
+            for name in self._weights:
+                _drop_copied_hooks(self.layers[name])
+            self._watch()
+
+    def _watch(self) -> None:
+        """Have each layer tell the rows that it is given, as long as this optimizer lives."""
+        self._seen = {name: _Seen() for name in self._weights}
+        for name, seen in self._seen.items():
             handle = self.layers[name].register_forward_hook(seen, with_kwargs=True)
             weakref.finalize(self, handle.remove)
 
@@ -128,7 +142,7 @@ class NaturalGradient(SplitOptimizer):
         if not total[0, -1] and gradient.any():
             raise ArgumentError(
                 f'`model` must have run forward and backward since the last step; layer "{name}" has a gradient, but '
-                "none of its inputs were seen. Make the optimiser before the forward pass."
+                "none of its inputs were seen. Make the optimizer before the forward pass."
             )
         return total[:, :-1] / total[0, -1].clamp(min=1)
 
@@ -156,3 +170,11 @@ class _Seen:
 
     def __reduce__(self) -> tuple:
         return _Seen, (False,)
+
+
+def _drop_copied_hooks(layer: torch.nn.Module) -> None:
+    """Remove the hooks that came with a copy of a layer: nobody reads them, and copies of copies would gather them."""
+    for number, hook in list(layer._forward_hooks.items()):
+        if isinstance(hook, _Seen) and not hook.active:
+            del layer._forward_hooks[number]
+            layer._forward_hooks_with_kwargs.pop(number, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class Rotosolve(SplitOptimizer):
             from weights, such as ``2 * w`` or ``inputs[0] * w``, is refused.
         lr: the share of the way to the minimum that a weight goes; 1 goes there.
         degree: of the loss in expectation values.
-        classical: optimiser of the classical parameters, or a callable that makes it; None for Adam.
+        classical: optimizer of the classical parameters, or a callable that makes it; None for Adam.
 
     Raises:
         UnsupportedError: an angle is computed from weights.
@@ -61,6 +61,7 @@ class Rotosolve(SplitOptimizer):
     """
 
     needs_closure = True
+    _kept: ClassVar = (*SplitOptimizer._kept, "degree", "_weights", "_coordinates")
 
     def __init__(
         self, model: torch.nn.Module, *, lr: float = 1.0, degree: int = 1, classical: Classical = None
@@ -164,5 +165,5 @@ def _check_copies(name: str, angle_map: AngleMap, weights: dict[str, torch.nn.Pa
                 raise UnsupportedError(
                     f'Rotosolve needs angles that are weights as they stand; layer "{name}" computes an angle from '
                     f"`{computed[0]}`, so that the frequencies of the loss in it are not those of the gate. "
-                    "Use NaturalGradient, SPSA or an optimiser of torch.optim."
+                    "Use NaturalGradient, SPSA or an optimizer of torch.optim."
                 )

@@ -1,7 +1,7 @@
-"""What the quantum optimisers share: quantum weights by their own rule, all others by an optimiser of torch.
+"""What the quantum optimizers share: quantum weights by their own rule, all others by an optimizer of torch.
 
 Both live in one `torch.optim.Optimizer`. The first parameter group holds the quantum weights, the others are those of
-the classical optimiser itself, and the state is one dictionary, so that schedulers, `state_dict` and
+the classical optimizer itself, and the state is one dictionary, so that schedulers, `state_dict` and
 `load_state_dict` reach everything.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isfinite
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -23,21 +23,23 @@ Classical = torch.optim.Optimizer | Callable[[list[torch.nn.Parameter]], torch.o
 
 
 class SplitOptimizer(torch.optim.Optimizer):
-    """Base of the quantum optimisers.
+    """Base of the quantum optimizers.
 
     Args:
         model: holds a quantum layer with trainable weights, maybe among other layers.
         options: of the group of quantum weights, "lr" among them; plain numbers.
         classical: for all other trainable parameters: None for Adam with torch's defaults, a callable from their list
-            to an optimiser, or an optimiser over exactly these.
+            to an optimizer, or an optimizer over exactly these.
 
     Attributes:
-        classical: the optimiser of the classical parameters; None where there are none.
+        classical: the optimizer of the classical parameters; None where there are none.
         layers: the quantum layers by name.
     """
 
     #: Whether `step` must be given a closure.
     needs_closure = False
+    #: Attributes that copies and pickles keep, besides those of torch.
+    _kept: ClassVar[tuple[str, ...]] = ("layers", "classical")
 
     def __init__(self, model: torch.nn.Module, options: dict[str, Any], classical: Classical) -> None:
         self.layers = quantum_modules(model)
@@ -45,13 +47,17 @@ class SplitOptimizer(torch.optim.Optimizer):
         if not weights:
             raise ArgumentError(
                 "`model` must hold a quantum layer with trainable weights; got none. "
-                "Use an optimiser of torch.optim for classical models."
+                "Use an optimizer of torch.optim for classical models."
             )
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in weights]
         self.classical = _classical(classical, rest)
         groups = [{"params": list(weights.values()), **options}]
         super().__init__(groups + (self.classical.param_groups if self.classical else []), {})
         self.defaults = dict(options)  # only now: they are not those of the classical groups
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: torch's own leaves out what a subclass holds. The layers come along."""
+        return super().__getstate__() | {name: getattr(self, name) for name in self._kept}
 
     @property
     def quantum(self) -> dict[str, Any]:
@@ -116,7 +122,7 @@ def plain_weights(layers: dict[str, torch.nn.Module]) -> dict[str, dict[str, tor
             if owner.setdefault(id(weight), name) != name:
                 raise ArgumentError(
                     f'`model` must give each quantum layer weights of its own; got layers "{owner[id(weight)]}" and '
-                    f'"{name}" with the same ones. Use an optimiser of torch.optim, or SPSA.'
+                    f'"{name}" with the same ones. Use an optimizer of torch.optim, or SPSA.'
                 )
     return {name: weights for name, weights in found.items() if weights}
 
@@ -131,7 +137,7 @@ def checked_number(name: str, value: Any, *, least: float = 0.0, above: bool = F
 
 
 def _classical(classical: Classical, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer | None:
-    """The optimiser of the classical parameters."""
+    """The optimizer of the classical parameters."""
     if not isinstance(classical, torch.optim.Optimizer):
         if not parameters:
             return None
@@ -150,8 +156,8 @@ def _classical(classical: Classical, parameters: list[torch.nn.Parameter]) -> to
     if given != {id(p) for p in parameters}:
         raise ArgumentError(
             f"`classical` must hold the {len(parameters)} trainable parameters of the model that are not weights of "
-            f"its quantum layers; got an optimiser with {len(given)}, or with others. "
-            "Give a function from parameters to optimiser instead."
+            f"its quantum layers; got an optimizer with {len(given)}, or with others. "
+            "Give a function from parameters to optimizer instead."
         )
     return classical
 

@@ -35,7 +35,7 @@ class SPSA(SplitOptimizer):
         stability: A, about a tenth of the steps planned, lets lr be larger without wild first steps.
         seed: of the directions; None draws it from torch's default generator. Processes that train one model need the
             same one.
-        classical: optimiser of the classical parameters, or a callable that makes it; None for Adam.
+        classical: optimizer of the classical parameters, or a callable that makes it; None for Adam.
 
     References:
         Spall, IEEE Trans. Aerospace and Electronic Systems 34, 817 (1998), section III.
