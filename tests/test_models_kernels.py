@@ -108,7 +108,10 @@ def test_many_calls_draw_as_one(monkeypatch) -> None:
     kernel = QuantumKernel(shots=100, seed=1)
     whole = kernel(X, Y)
     monkeypatch.setattr("qnn.models.kernels._MAX_OUTCOMES", 8 * 5)  # five pairs a call
+    made, stack = [], np.hstack
+    monkeypatch.setattr(np, "hstack", lambda parts: made.append(len(parts[0])) or stack(parts))
     np.testing.assert_array_equal(kernel(X, Y), whole)
+    assert made == [5, 5, 5, 5, 4]  # pairs in memory at a time
 
 
 def test_inside_a_support_vector_machine_and_a_grid() -> None:
@@ -156,6 +159,15 @@ def test_options_that_cannot_be_used(options, error, match) -> None:
 def test_states_that_do_not_fit_in_memory() -> None:
     with pytest.raises(ArgumentError, match=r"small enough for the states of 10 rows .* got 29, 80 GiB"):
         QuantumKernel()(np.zeros((6, 29)), np.ones((4, 29)))
+
+
+def test_products_that_do_not_fit_in_memory(monkeypatch) -> None:
+    """Ten states of three qubits are 1280 bytes, and 24 products 384."""
+    monkeypatch.setattr("qnn.models.kernels.MAX_BYTES", 1663)
+    with pytest.raises(ArgumentError, match=r"few enough rows for all products .* got 6 and 4"):
+        QuantumKernel()(X, Y)
+    monkeypatch.setattr("qnn.models.kernels.MAX_BYTES", 1664)
+    QuantumKernel()(X, Y)
 
 
 def test_rows_that_cannot_be_used() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from numbers import Real
 from typing import Any, NamedTuple
@@ -170,7 +170,8 @@ class QuantumKernel(BaseEstimator):
         if isinstance(gamma, bool) or not isinstance(gamma, Real) or not 0 < gamma < math.inf:
             raise ArgumentError(f"`gamma` must be a positive number; got {gamma!r}. Use gamma=1.0.")
         words = [pauli(((wire, letter),)) for wire in range(features.n_qubits) for letter in "XYZ"]
-        bloch = _values(self._layer(features, place, words, self._root(x, y)), x if y is None else np.vstack([x, y]))
+        rows = x if y is None else np.vstack([x, y])
+        bloch = np.vstack([*_values(self._layer(features, place, words, self._root(x, y)), [rows])])
         distances = euclidean_distances(bloch[: len(x)], None if y is None else bloch[len(x) :], squared=True)
         return np.exp(-float(gamma) / 2 * distances).astype(x.dtype)
 
@@ -182,20 +183,24 @@ class QuantumKernel(BaseEstimator):
             return matrix
         outcomes = [Probabilities(tuple(range(features.n_qubits)))]
         layer = self._layer(features.overlap(), place, outcomes, self._root(x, y))
-        matrix[i, j] = _values(layer, np.hstack([x[i], other[j]]), _MAX_OUTCOMES >> features.n_qubits)[:, 0]
+        size = max(1, _MAX_OUTCOMES >> features.n_qubits)
+        parts = [slice(start, start + size) for start in range(0, len(i), size)]
+        pairs = (np.hstack([x[i[part]], other[j[part]]]) for part in parts)
+        for part, shares in zip(parts, _values(layer, pairs), strict=True):
+            matrix[i[part], j[part]] = shares[:, 0]
         if y is None:
             matrix[j, i] = matrix[i, j]
         return matrix
 
 
-def _values(layer: QuantumLayer, rows: np.ndarray, size: int | None = None) -> np.ndarray:
-    """What the layer measures, `size` rows a call; what a row draws depends on its number alone."""
-    numbers = torch.arange(len(rows)).split(len(rows) if size is None else max(1, size))
-    found = []
-    for part in numbers:
-        with torch.no_grad(), step_scope(_ONCE, part):
-            found.append(layer(torch.from_numpy(rows[part.numpy()])))
-    return torch.cat(found).numpy()
+def _values(layer: QuantumLayer, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """What the layer measures, a call for each part of the rows; what a row draws depends on its number alone."""
+    start = 0
+    for rows in parts:
+        with torch.no_grad(), step_scope(_ONCE, torch.arange(start, start + len(rows))):
+            found = layer(torch.from_numpy(rows)).numpy()
+        start += len(rows)
+        yield found
 
 
 class _States(NamedTuple):
@@ -218,11 +223,17 @@ _prepared_by_name = lru_cache(maxsize=64)(_prepared)  # functions of the user's 
 def _fidelity(states: _States, x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
     """|<ψ(x)|ψ(y)>|² from one batch of states, shape (N, M)."""
     rows, n_qubits = x if y is None else np.vstack([x, y]), states.engine.program.n_wires
-    size = 16 * len(rows) * 2**n_qubits
-    if size > MAX_BYTES:
+    states_size, products_size = 16 * len(rows) * 2**n_qubits, 16 * len(x) * (len(x) if y is None else len(y))
+    if states_size > MAX_BYTES:
         raise ArgumentError(
             f"`n_qubits` must be small enough for the states of {len(rows)} rows to fit in memory; got "
-            f'{n_qubits}, {size / 2**30:.0f} GiB. Use fewer qubits, or kind="projected", without states.'
+            f'{n_qubits}, {states_size / 2**30:.0f} GiB. Use fewer qubits, or kind="projected", without states.'
+        )
+    if states_size + products_size > MAX_BYTES:
+        raise ArgumentError(
+            f"`x` and `y` must have few enough rows for all products of their states to fit in memory; got {len(x)} "
+            f"and {len(x if y is None else y)}, {(states_size + products_size) / 2**30:.0f} GiB with the states. "
+            "Give fewer rows a call."
         )
     shared, angles = states.angle_map.sources(torch.from_numpy(rows), {})
     columns = list(states.angle_map.shared_index), list(states.angle_map.rows_index)
