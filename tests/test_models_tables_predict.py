@@ -51,6 +51,23 @@ def test_what_is_written(bundle, tmp_path):
         found.write("p.xlsx")
 
 
+def test_kept_columns_do_not_hide_predictions(bundle):
+    frame = iris_frame().assign(**{"probability setosa": 7, "prediction": "p", "input prediction": "q"})
+    found = predict_table(bundle, frame, keep=["probability setosa", "prediction", "input prediction"]).columns()
+    assert list(found)[1:4] == ["input probability setosa", "input input prediction", "input prediction"]
+    assert [found[name][0] for name in list(found)[1:4]] == ["7", "p", "q"]
+    assert found["probability setosa"] == predict_table(bundle, iris_frame()).probabilities[:, 0].tolist()
+
+
+def test_skipped_rows_leave_the_shots_of_others(bundle):
+    frame, sampled = iris_frame()[:6], {"backend": "statevector", "shots": 20}
+    whole = predict_table(bundle, frame, **sampled).probabilities
+    frame.loc[1, "petal_width"] = None
+    found = predict_table(bundle, frame, **sampled, bad_rows="skip").probabilities
+    np.testing.assert_array_equal(np.delete(found, 1, axis=0), np.delete(whole, 1, axis=0))
+    assert not np.array_equal(predict_table(bundle, frame, **sampled, bad_rows="skip", seed=1).probabilities, found)
+
+
 def test_rows_that_cannot_be_predicted(houses):
     frame = pd.DataFrame({"size": [50.0, None, 70, 80], "district": ["north", "south", "island", None]})
     message = (

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from table_samples import QUICK, houses_frame, iris_frame
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 import qnn
 from qnn.errors import ArgumentError, BundleError, CheckpointError, TableError, UnknownNameError
-from qnn.models.tables import TableModel, predict_table, train_table
+from qnn.models.tables import TableModel, is_main, predict_table, train_table
 from qnn.tasks.tables import prepare_builtin, prepare_table, read_table
 from qnn.training import Callback
 
@@ -228,3 +229,24 @@ def test_bundles_that_are_not_of_a_table(iris, tmp_path):
     qnn.save(other, tmp_path / "other", task=task, scaling=scaling)
     with pytest.raises(BundleError, match="must have 4 inputs and 3 outputs, as its table has; got 5 and 3"):
         TableModel.load(Path(tmp_path / "other"))
+
+
+def test_one_process_writes_whoever_made_the_group(monkeypatch):
+    """A group of the caller's own counts before what torchrun says."""
+    assert is_main()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert not is_main()
+    for rank in (0, 1):
+        torch.distributed.init_process_group("fake", store=FakeStore(), rank=rank, world_size=2)
+        try:
+            monkeypatch.setenv("RANK", str(1 - rank))
+            assert is_main() == (rank == 0)
+        finally:
+            torch.distributed.destroy_process_group()
+
+
+def test_a_quantum_optimizer_is_recorded_by_name_and_rate():
+    options = QUICK | {"epochs": 1, "optimizer": "spsa", "learning_rate": 0.3}
+    fit = train_table(iris_frame().iloc[::3], "species", **options).config["fit"]
+    assert (fit["optimizer"], fit["learning_rate"]) == ("spsa", 0.3)

@@ -12,18 +12,14 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from qnn._seeding import step_scope
 from qnn.backends.base import Backend
-from qnn.errors import ArgumentError, unknown_name
-from qnn.gradients import QUANTUM_OPTIMIZERS
+from qnn.errors import ArgumentError
+from qnn.models.optimizers import optimizer_fields
+from qnn.models.outputs import outputs_of
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
 from qnn.training import Callback, EarlyStopping, FitConfig, History, fit
 from qnn.training.config import merge_config
-from qnn.training.evaluation import CHUNK_ROWS
-from qnn.training.isolation import module_mode
-from qnn.training.optimizers import OPTIMIZERS, make_optimizer
-
-_PREDICTING = -2  # a step of evaluations: see qnn._seeding
+from qnn.training.optimizers import make_optimizer
 
 
 class QNNEstimator(BaseEstimator):
@@ -181,7 +177,8 @@ class QNNEstimator(BaseEstimator):
             kept = None if anew else self._optimizer
             if kept is None:
                 kept = make_optimizer([w for w in module.parameters() if w.requires_grad], config)
-            config = replace(config, optimizer=kept, momentum=0.0, weight_decay=0.0, epochs=1, restore_best=False)
+            config = replace(config, learning_rate=FitConfig.learning_rate, momentum=0.0, weight_decay=0.0)
+            config = replace(config, optimizer=kept, epochs=1, restore_best=False)
         elif self.early_stopping:
             data, weight = self._parts(X, targets, weight, strata, seed)
             callbacks.append(EarlyStopping(patience=self.n_iter_no_change, min_delta=self.tol))
@@ -207,26 +204,21 @@ class QNNEstimator(BaseEstimator):
         own = {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
-            "optimizer": self._optimizer_of(module, seed),
-            "learning_rate": self.learning_rate,
+            **self._optimizer_fields(module, seed),
             "progress": bool(self.verbose),
             "seed": seed + first_step,
             "first_step": first_step,
         }
-        return merge_config(None, defaults | _further("fit_options", self.fit_options, own) | own)
+        return merge_config(None, defaults | _further("fit_options", self.fit_options, (*own, "learning_rate")) | own)
 
-    def _optimizer_of(self, module: torch.nn.Module, seed: int) -> Any:
+    def _optimizer_fields(self, module: torch.nn.Module, seed: int) -> dict[str, Any]:
         """What `qnn.fit` takes: a name or a callable; an object for a quantum optimizer."""
         if isinstance(self.optimizer, torch.optim.Optimizer):
             raise ArgumentError(
                 "`optimizer` must be a name or a callable that makes one; got an optimizer of other parameters. "
                 "Write for example functools.partial(torch.optim.Adam, lr=0.01)."
             )
-        if not isinstance(self.optimizer, str) or self.optimizer in OPTIMIZERS:
-            return self.optimizer
-        if self.optimizer not in QUANTUM_OPTIMIZERS:
-            raise unknown_name("optimizer", self.optimizer, [*OPTIMIZERS, *QUANTUM_OPTIMIZERS])
-        return QUANTUM_OPTIMIZERS[self.optimizer](module, self.learning_rate, seed)
+        return optimizer_fields(self.optimizer, module, self.learning_rate, seed)
 
     def _parts(
         self, X: np.ndarray, targets: np.ndarray, weight: np.ndarray | None, strata: np.ndarray | None, seed: int
@@ -248,14 +240,7 @@ class QNNEstimator(BaseEstimator):
 
     def _outputs(self, X: np.ndarray) -> np.ndarray:
         """The network's outputs, shape (N, C), float64."""
-        module, found = self.module_, []
-        like = next(module.parameters())
-        with module_mode(module, training=False), torch.no_grad():
-            for rows in torch.arange(len(X)).split(CHUNK_ROWS):
-                with step_scope(_PREDICTING, rows):
-                    inputs = torch.from_numpy(np.array(X[rows.numpy()]))
-                    found.append(module(inputs.to(like.device, like.dtype)).cpu())
-        return torch.cat(found).numpy().astype(np.float64)
+        return outputs_of(self.module_, torch.from_numpy(np.array(X))).numpy().astype(np.float64)
 
 
 def _further(name: str, options: Mapping[str, Any] | None, own: Any) -> dict[str, Any]:

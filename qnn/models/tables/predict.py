@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 import torch
 
 from qnn._files import write_atomic
+from qnn._integers import checked_seed
 from qnn.errors import ArgumentError, TableError, unknown_name
+from qnn.models.outputs import outputs_of
 from qnn.models.tables.drift import DriftReport, measure_drift
 from qnn.models.tables.profile import CategoryProfile
 from qnn.models.tables.scores import Scores, score_classes, score_numbers
 from qnn.models.tables.table_model import TableModel
 from qnn.tasks.tables import Table, Target, read_table
-from qnn.training import evaluate
 
 BAD_ROWS = ("error", "skip")
 FORMATS = (".csv", ".parquet")
-_OWN = ("row", "prediction")  # names of columns of the output
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +53,21 @@ class Predictions:
     drift: DriftReport | None = None
 
     def columns(self) -> dict[str, list[Any]]:
-        """Columns by name: row, those kept, prediction, and the probability of each class; None where skipped."""
+        """Columns by name: row, those kept, prediction, and the probability of each class; None where skipped.
+
+        A kept column whose name is taken has "input " in front.
+        """
+        shares = [f"probability {name}" for name in self.classes]
         found: dict[str, list[Any]] = {"row": self.rows.tolist()}
-        found |= {f"input {name}" if name in _OWN else name: values.tolist() for name, values in self.kept.items()}
+        for name, values in self.kept.items():
+            shown = name
+            while shown in ("row", "prediction", *shares) or (shown != name and shown in self.kept):
+                shown = f"input {shown}"
+            found[shown] = values.tolist()
         found["prediction"] = self.predicted.tolist()
-        for index, name in enumerate(self.classes):
+        for index, name in enumerate(shares):
             assert self.probabilities is not None
-            found[f"probability {name}"] = [None if p != p else p for p in self.probabilities[:, index].tolist()]
+            found[name] = [None if p != p else p for p in self.probabilities[:, index].tolist()]
         return found
 
     def to_csv(self) -> str:
@@ -101,7 +109,7 @@ def predict_table(
         model: a `TableModel`, or the bundle that `train_table` wrote.
         data: a file, a DataFrame or a dictionary with the columns of training, by name; others do not matter.
         bad_rows: rows with missing values (unless the model fills them) or unseen categories: "error" names them,
-            "skip" leaves their prediction empty.
+            "skip" leaves their prediction empty, and those of the others as they are.
         keep: columns of the input to show beside the predictions.
         score: compare with the target's column, which `data` must then have.
         monitor: measure drift of each column and of the predictions against training.
@@ -113,6 +121,7 @@ def predict_table(
         TableError: missing columns, bad rows, labels outside the classes; by row and column.
         BundleError: `model` is not a bundle of a table.
     """
+    seed = checked_seed(seed) or 0
     if bad_rows not in BAD_ROWS:
         raise unknown_name("`bad_rows`", bad_rows, BAD_ROWS)
     if not isinstance(model, TableModel):
@@ -135,7 +144,7 @@ def predict_table(
     if len(good) == 0:
         raise TableError(f"{table.source} must have a row that can be predicted; got none: {'; '.join(lines)}.")
     x = torch.as_tensor(prepared.x[good], dtype=torch.float32)
-    values, shares = predict_values(model.model, model.target, x, seed=seed)
+    values, shares = predict_values(model.model, model.target, x, seed=seed, positions=torch.from_numpy(good))
     classes = model.target.classes
     named = np.array(classes, dtype=object)[values] if classes else values.astype(object)
     predicted = np.full(table.n_rows, None, dtype=object)
@@ -157,14 +166,16 @@ def predict_table(
 
 
 def predict_values(
-    network: torch.nn.Module, target: Target, x: torch.Tensor, *, seed: int
+    network: torch.nn.Module, target: Target, x: torch.Tensor, *, seed: int, positions: torch.Tensor | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions for features (N, D): class numbers (N,) and probabilities (N, C), or values (N,) and nothing."""
+    """Predictions for features (N, D): class numbers (N,) and probabilities (N, C), or values (N,) and nothing.
+
+    Shots depend on `positions` (N,), the rows' numbers in their table; None counts from 0.
+    """
+    outputs = outputs_of(network, x, seed=seed, positions=positions).double()
     if target.task == "regression":
-        outputs = evaluate(network, (x, torch.zeros(len(x))), loss="mse", seed=seed).outputs  # no loss is looked at
-        return outputs.reshape(-1).double().numpy() * target.deviation + target.mean, np.zeros((len(x), 0))
-    outputs = evaluate(network, (x, torch.zeros(len(x), dtype=torch.int64)), seed=seed).outputs
-    return outputs.argmax(dim=-1).numpy(), outputs.double().softmax(dim=-1).numpy()
+        return outputs.reshape(-1).numpy() * target.deviation + target.mean, np.zeros((len(x), 0))
+    return outputs.argmax(dim=-1).numpy(), outputs.softmax(dim=-1).numpy()
 
 
 def check_output(path: str | Path) -> Path:

@@ -15,6 +15,7 @@ import torch
 from qnn._integers import checked_seed
 from qnn.errors import ArgumentError, unknown_name
 from qnn.gradients import QUANTUM_OPTIMIZERS
+from qnn.models.optimizers import optimizer_fields
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
 from qnn.models.tables.predict import predict_values
 from qnn.models.tables.profile import CategoryProfile, NumberProfile, Profile
@@ -26,7 +27,6 @@ from qnn.tasks.tables import TableTask, prepare_builtin, prepare_table, read_tab
 from qnn.tasks.tables.encoders import Number
 from qnn.training import FitConfig, fit
 from qnn.training.callbacks import Callback, JSONLog
-from qnn.training.optimizers import OPTIMIZERS
 
 BUNDLE_FILE = "bundle.json"
 _TABLE_OPTIONS = (
@@ -40,7 +40,7 @@ _TABLE_OPTIONS = (
     "test_fraction",
 )
 _FIT_OPTIONS = tuple(field.name for field in fields(FitConfig) if field.name not in ("loss", "seed"))
-_DEFAULTS = {"epochs": 30, "learning_rate": 0.05}  # small tables have few steps in an epoch
+_EPOCHS, _LEARNING_RATE = 30, 0.05  # small tables have few steps in an epoch
 _FOLLOWING = ("loss", "n_inputs", "n_outputs")
 
 
@@ -103,7 +103,7 @@ def train_table(
     for name in _FOLLOWING:
         if name in options:
             raise ArgumentError(f"`{name}` follows from the table; leave it out.")
-    table_options, fit_options = _pick(options, _TABLE_OPTIONS), _DEFAULTS | _pick(options, _FIT_OPTIONS)
+    table_options, fit_options = _pick(options, _TABLE_OPTIONS), _pick(options, _FIT_OPTIONS)
     network_options = {"n_hidden": n_hidden} | {
         name: value for name, value in options.items() if name not in (*_TABLE_OPTIONS, *_FIT_OPTIONS)
     }
@@ -122,7 +122,7 @@ def train_table(
         "data": prepared.table.source,
         "table": _plain({"scaling": scaling, "split_seed": split_seed} | table_options),
         "network": _plain(network_options | {"seed": seed}),
-        "fit": config.as_dict() | _plain(_pick(options, ("optimizer",))),
+        "fit": config.as_dict() | _plain(_chosen(options)),
     }
     made = _describe(network, prepared, settings)
     if place is not None and is_main():
@@ -133,7 +133,9 @@ def train_table(
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes and prints, of those that torchrun started."""
+    """Whether this process is the one that writes and prints, of those that train together: see `join_world`."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank() == 0
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
@@ -194,12 +196,19 @@ def _beside(place: Path, suffix: str) -> Path:
 
 def _config(network: torch.nn.Module, options: dict[str, Any], seed: int, *, classification: bool) -> FitConfig:
     """The options of the loop; a quantum optimizer is made for the network."""
-    name = options.get("optimizer")
-    if isinstance(name, str) and name not in OPTIMIZERS:
-        if name not in QUANTUM_OPTIMIZERS:
-            raise unknown_name("optimizer", name, [*OPTIMIZERS, *QUANTUM_OPTIMIZERS])
-        options = options | {"optimizer": QUANTUM_OPTIMIZERS[name](network, options["learning_rate"], seed)}
-    return FitConfig(loss="cross_entropy" if classification else "mse", seed=seed, **options)
+    rate = options.get("learning_rate", _LEARNING_RATE)
+    chosen = optimizer_fields(options.get("optimizer", FitConfig.optimizer), network, rate, seed)
+    if isinstance(options.get("optimizer"), str):
+        options = {name: value for name, value in options.items() if name != "learning_rate"}
+    loss = "cross_entropy" if classification else "mse"
+    return FitConfig(loss=loss, seed=seed, **{"epochs": _EPOCHS} | options | chosen)
+
+
+def _chosen(options: dict[str, Any]) -> dict[str, Any]:
+    """The optimizer as it was asked for, and its rate; a `FitConfig` shows a quantum one as an object."""
+    if options.get("optimizer") not in tuple(QUANTUM_OPTIMIZERS):
+        return _pick(options, ("optimizer",))
+    return {"optimizer": options["optimizer"], "learning_rate": options.get("learning_rate", _LEARNING_RATE)}
 
 
 def _measure(network: torch.nn.Module, prepared: TableTask) -> tuple[dict[str, Scores], Profile]:
