@@ -1,9 +1,11 @@
 """Writing files: the old content or the new, never half, also on a full disk."""
 
+import multiprocessing
 import os
+import resource
+import signal
 import stat
-import subprocess
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -11,18 +13,16 @@ import pytest
 from qnn._files import write_atomic
 from qnn.errors import StorageError
 
-FULL = """
-import resource, signal, sys
-from qnn._files import write_atomic
-from qnn.errors import StorageError
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-write_atomic(sys.argv[1], "new and small")
-try:
-    write_atomic(sys.argv[1], "x" * 100_000)
-except StorageError as error:
-    print(error)
-"""
+
+def write_with_little_room(path: Path, sender: Connection) -> None:
+    """In a process of its own, whose files cannot be larger than 1000 bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    write_atomic(path, "new and small")
+    try:
+        write_atomic(path, "x" * 100_000)
+    except StorageError as error:
+        sender.send(str(error))
 
 
 def test_written_and_replaced(tmp_path: Path) -> None:
@@ -38,9 +38,15 @@ def test_written_and_replaced(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text("old")
-    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
-    assert "`path` must be writable" in done.stdout and "File too large" in done.stdout
-    assert "what was there before is untouched" in done.stdout
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=write_with_little_room, args=(path, sender))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0 and receiver.poll(), "the second file was written"
+    message = receiver.recv()
+    assert "`path` must be writable" in message and "File too large" in message
+    assert "what was there before is untouched" in message
     assert path.read_text() == "new and small"
     assert os.listdir(tmp_path) == ["records.jsonl"]
 
