@@ -240,4 +240,4 @@ def test_memory_grows_with_what_is_computed():
 @pytest.mark.slow
 def test_large_registers_run_and_failures_are_told():
     assert isolated.runs(Point(12, 1, 1), 1)["finite"]
-    assert "n_qubits" in isolated.runs(Point(0, 1, 1), 1)["error"]
+    assert isolated._run("raise MemoryError('32 GiB')", [], 1) == {"error": "MemoryError: 32 GiB"}
