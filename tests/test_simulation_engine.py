@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_circuits import every_gate, random_angles, random_circuit
 
+from qnn import QuantumLayer
 from qnn.backends.base import Angles
 from qnn.backends.statevector import Statevector, StatevectorExecutable
 from qnn.circuits.circuit import Circuit, Operation, Slot
@@ -77,6 +78,20 @@ def test_adjoint_gradients_are_those_of_autograd(seed: int, words_only: bool) ->
     found = gradients(circuit, angles, cotangent)
     torch.testing.assert_close(found.shared, by_shared, atol=1e-11, rtol=0)
     torch.testing.assert_close(found.rows, by_rows, atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize(("n_rows", "dtype", "tolerance"), [(1, F64, 1e-12), (2, torch.float32, 2e-5), (5, F64, 1e-12)])
+def test_registers_beyond_the_cache_go_through_it_block_by_block(n_rows: int, dtype: torch.dtype, tolerance: float):
+    """16 qubits, whose phases are made in four blocks, and whose amplitudes move where a few rows share the lanes."""
+    layer = QuantumLayer(16, 2, seed=0, dtype=dtype)
+    inputs = torch.rand(n_rows, 16, generator=torch.Generator().manual_seed(1), dtype=dtype, requires_grad=True)
+    found = []
+    for gradient in ("adjoint", "backprop"):
+        with layer.using(gradient=gradient):
+            values = layer(inputs)
+            found.append([values, *torch.autograd.grad(values.pow(2).sum(), (inputs, layer.weights))])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=tolerance, rtol=0)
 
 
 def test_clifford_gates_cost_nothing() -> None:

@@ -25,6 +25,8 @@ from qnn.simulation.compiling import kernel, reducing_kernel
 
 _ROUND = 6755399441055744.0  # 1.5·2^52: adding and subtracting it rounds to an integer, in vector units too
 
+_LINE = 16  # numbers of a state that are fetched together
+
 _FAR = 1e5  # radians from which the short way of taking off multiples of π/2 loses digits
 
 
@@ -205,11 +207,11 @@ def two_turns(v, x1, z1, g1, x2, z2, g2, d, flip1, flip2):
 
 
 @kernel
-def phases(v, d, cos, sin):
-    """ψ_j ← (cos_j - i sin_j)ψ_j; tables are (R, 1), or (R, L) where lanes differ."""
+def phases(v, first, d, cos, sin):
+    """ψ_j ← (cos_j - i sin_j)ψ_j for 2^d rows from `first` on; tables are (2^d, 1), or (2^d, L) where lanes differ."""
     n_rows = v.shape[0] // 2
     for j in range(1 << d):
-        p, q = v[j], v[n_rows + j]
+        p, q = v[first + j], v[n_rows + first + j]
         if cos.shape[1] == 1:
             c, s = cos[j, 0], sin[j, 0]
             for b in range(v.shape[1]):
@@ -225,11 +227,11 @@ def phases(v, d, cos, sin):
 
 
 @reducing_kernel
-def phases_back(v, w, d, cos, sin, overlap):
+def phases_back(v, w, first, d, cos, sin, overlap):
     """Undo phases that all lanes share on ψ and λ; overlap[j] = Im(λ_j* ψ_j) summed over the lanes."""
     n_rows = v.shape[0] // 2
     for j in range(1 << d):
-        p, q, r, t = v[j], v[n_rows + j], w[j], w[n_rows + j]
+        p, q, r, t = v[first + j], v[n_rows + first + j], w[first + j], w[n_rows + first + j]
         c, s, part = cos[j, 0], sin[j, 0], v.dtype.type(0)
         for b in range(v.shape[1]):
             a0, a1, b0, b1 = p[b], q[b], r[b], t[b]
@@ -242,12 +244,13 @@ def phases_back(v, w, d, cos, sin, overlap):
 
 
 @kernel
-def phases_back_in_lanes(v, w, d, cos, sin, lane_bits, overlap):
+def phases_back_in_lanes(v, w, first, d, cos, sin, lane_bits, overlap):
     """The same where lanes differ; overlap (2^d, 2^l) is summed over the batch rows only."""
     n_rows, width = v.shape[0] // 2, v.shape[1] >> lane_bits
     products = np.empty(v.shape[1], v.dtype)
     for j in range(1 << d):
-        p, q, r, t, cl, sl = v[j], v[n_rows + j], w[j], w[n_rows + j], cos[j], sin[j]
+        p, q, r, t = v[first + j], v[n_rows + first + j], w[first + j], w[n_rows + first + j]
+        cl, sl = cos[j], sin[j]
         for b in range(v.shape[1]):
             products[b] = r[b] * q[b] - t[b] * p[b]
         for b in range(v.shape[1]):
@@ -277,26 +280,58 @@ def images(sources, first, count):
 
 
 @kernel
-def relabel(v, out, sources, lane_bits):
-    """out[j] = v[Σ_t j_t sources_t], amplitude by amplitude, for both parts."""
-    inside = 1 << lane_bits
-    n_rows, width = v.shape[0] // 2, v.shape[1] // inside
-    half = (len(sources) - lane_bits) // 2
-    within, low = images(sources, 0, lane_bits), images(sources, lane_bits, half)
-    high = images(sources, lane_bits + half, len(sources) - lane_bits - half)
-    for j in range(2 * n_rows):
-        part = j & n_rows  # of the imaginary parts, which come after all real ones
-        row = j - part
-        base = low[row & ((1 << half) - 1)] ^ high[row >> half]
-        p = out[j]
-        for i in range(inside):
-            source = base ^ within[i]
-            q, first = v[part + (source >> lane_bits)], (source & (inside - 1)) * width
-            if width == 1:
-                p[i] = q[first]
-            else:
-                for b in range(width):
-                    p[i * width + b] = q[first + b]
+def tile_of_lines(inverse, bits):
+    """Indices after a relabelling, closed under flipping the `bits` low bits of the index there and before it.
+
+    Returns them with the low bits zero, and ascending the highest bits in which they differ: another tile begins at
+    every index in which these and the low bits are zero.
+    """
+    lines, pivots = np.zeros(1 << bits, np.int64), np.empty(bits, np.int64)
+    count = 0
+    for t in range(bits):
+        flips = inverse[t] & ~((1 << bits) - 1)
+        for s in range(count):
+            if flips & pivots[s]:
+                flips ^= lines[1 << s]
+        if flips:
+            pivots[count] = top_bit(flips)
+            for h in range(1 << count):
+                lines[h + (1 << count)] = lines[h] ^ flips
+            count += 1
+    return lines[: 1 << count], np.sort(pivots[:count])
+
+
+@kernel
+def relabel(v, out, sources, inverse):
+    """out[j] = v[Σ_t j_t sources_t] for the amplitudes of both parts of states (2S, T); `inverse` maps back.
+
+    All amplitudes of the cache lines that a tile touches move together.
+    """
+    n_amplitudes, width = v.shape[0] // 2, v.shape[1]
+    bits = 0
+    while width << bits < _LINE:
+        bits += 1
+    lines, pivots = tile_of_lines(inverse, bits)
+    half = len(sources) // 2
+    within, low, high = images(sources, 0, bits), images(sources, 0, half), images(sources, half, len(sources) - half)
+    line_sources = np.empty_like(lines)
+    for h in range(len(lines)):
+        line_sources[h] = low[lines[h] & ((1 << half) - 1)] ^ high[lines[h] >> half]
+    for tile in range((n_amplitudes >> bits) // len(lines)):
+        first = tile << bits
+        for s in range(len(pivots)):
+            first = without_bit(first, pivots[s])
+        origin = low[first & ((1 << half) - 1)] ^ high[first >> half]
+        for part in range(0, 2 * n_amplitudes, n_amplitudes):  # real, imaginary
+            for h in range(len(lines)):
+                j, source = part + (first ^ lines[h]), origin ^ line_sources[h]
+                for i in range(1 << bits):
+                    if width == 1:
+                        out[j + i, 0] = v[part + (source ^ within[i]), 0]
+                    else:
+                        p, q = out[j + i], v[part + (source ^ within[i])]
+                        for b in range(width):
+                            p[b] = q[b]
 
 
 @kernel

@@ -21,6 +21,7 @@ from qnn.simulation.kernels import (
     rotate,
     rotate_back,
     rotate_rows_back,
+    sign,
     signs_within,
     spread,
     two_turns,
@@ -49,6 +50,8 @@ from qnn.simulation.schedule import (
     Z,
 )
 
+_BLOCK_BITS = 14  # phases of so many amplitudes are made together: 128 KiB of angles
+
 
 @kernel
 def shared_angles(shared, column, factor, cos, sin):
@@ -73,16 +76,51 @@ def row_angles(rows, column, factor, cos, sin):
         cos_and_sin(half.reshape(-1), 1.0, cos.reshape(-1), sin.reshape(-1))
 
 
-@inlined
-def fill_phases(half, line, table, cos, sin):
-    """Cosines and sines of the phases of a diagonal group, times 2^(-turns/2)."""
-    bits = line[ACTIVE] + line[INSIDE]
-    angles = np.zeros(1 << bits)
-    mask = (1 << bits) - 1
+@kernel
+def fill_phases(half, line, table, first, angles, cos, sin):
+    """Cosines and sines of the phases of a diagonal group, times 2^(-turns/2), for a block of rows from `first` on."""
+    mask, above = len(angles) - 1, first << line[INSIDE]
+    for j in range(len(angles)):
+        angles[j] = 0
     for k in range(line[PLACE], line[PLACE] + line[COUNT]):
-        angles[table[k, 0] & mask] += table[k, 2] * half[table[k, 1]]
+        angles[table[k, 0] & mask] += sign(table[k, 0] & above) * table[k, 2] * half[table[k, 1]]
     walsh_vector(angles)
     cos_and_sin(angles, 2.0 ** (-0.5 * line[G]), cos.reshape(-1), sin.reshape(-1))
+
+
+@kernel
+def phase_block(line):
+    """Rows, as a power of two, whose table of phases stays in a core's cache."""
+    return min(line[ACTIVE], max(0, _BLOCK_BITS - line[INSIDE]))
+
+
+@kernel
+def phases_by_blocks(u, c, half, table):
+    """A diagonal group; the table of phases is made for as many rows at a time as the cache holds."""
+    inside, d = c[INSIDE], phase_block(c)
+    tables = np.empty((2, 1 << d, u.shape[1] if inside else 1), u.dtype)
+    angles = np.empty(1 << (d + inside))
+    for first in range(0, 1 << c[ACTIVE], 1 << d):
+        fill_phases(half, c, table, first, angles, tables[0], tables[1])
+        phases(u, first, d, tables[0], tables[1])
+
+
+@kernel
+def phases_back_by_blocks(u, t, c, half, table, by_shared):
+    """Its inverse on ψ and λ; derivatives are added to by_shared (K_s,)."""
+    inside, d = c[INSIDE], phase_block(c)
+    tables = np.empty((2, 1 << d, u.shape[1] if inside else 1), u.dtype)
+    vector = np.empty(1 << (d + inside))  # first of angles, then of overlaps
+    for first in range(0, 1 << c[ACTIVE], 1 << d):
+        fill_phases(half, c, table, first, vector, tables[0], tables[1])
+        if inside == 0:
+            phases_back(u, t, first, d, tables[0], tables[1], vector)
+        else:
+            phases_back_in_lanes(u, t, first, d, tables[0], tables[1], inside, vector.reshape(1 << d, 1 << inside))
+        walsh_vector(vector)
+        for m in range(c[PLACE], c[PLACE] + c[COUNT]):
+            z = table[m, 0]
+            by_shared[table[m, 1]] += sign(z & (first << inside)) * table[m, 2] * vector[z & (len(vector) - 1)]
 
 
 @kernel
@@ -168,11 +206,9 @@ def evolve(v, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_r):
         elif kind in (TURN, TWO_TURNS):
             turns(u, c, np.int64(1))
         elif kind == PHASES:
-            tables = np.empty((2, 1 << c[ACTIVE], shape[1] if inside else 1), v.dtype)
-            fill_phases(half, c, table, tables[0], tables[1])
-            phases(u, c[ACTIVE], tables[0], tables[1])
+            phases_by_blocks(u, c, half, table)
         elif kind == RELABEL:
-            relabel(u, spare.reshape(shape), labels[k], inside)
+            relabel(v, spare, labels[k], labels[k + 1])
             v, spare = spare, v
         else:
             multiply(v, v.dtype.type(2.0 ** (-0.5 * c[COUNT])))
@@ -201,21 +237,11 @@ def sweep_back(v, w, spare, code, table, labels, half, cos_s, sin_s, cos_r, sin_
             turns(u, c, np.int64(-1))
             turns(t, c, np.int64(-1))
         elif kind == PHASES:
-            tables = np.empty((2, 1 << c[ACTIVE], shape[1] if inside else 1), v.dtype)
-            fill_phases(half, c, table, tables[0], tables[1])
-            overlap = np.empty((1 << c[ACTIVE], 1 << inside))
-            vector = overlap.reshape(-1)
-            if inside == 0:
-                phases_back(u, t, c[ACTIVE], tables[0], tables[1], vector)
-            else:
-                phases_back_in_lanes(u, t, c[ACTIVE], tables[0], tables[1], inside, overlap)
-            walsh_vector(vector)
-            for m in range(k, k + c[COUNT]):
-                by_shared[table[m, 1]] += table[m, 2] * vector[table[m, 0] & (len(vector) - 1)]
+            phases_back_by_blocks(u, t, c, half, table, by_shared)
         elif kind == RELABEL:
-            relabel(u, spare.reshape(shape), labels[k + 1], inside)
+            relabel(v, spare, labels[k + 1], labels[k])
             v, spare = spare, v
-            relabel(t, spare.reshape(shape), labels[k + 1], inside)
+            relabel(w, spare, labels[k + 1], labels[k])
             w, spare = spare, w
         else:
             multiply(v, v.dtype.type(2.0 ** (-0.5 * c[COUNT])))
