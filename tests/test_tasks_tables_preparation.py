@@ -124,3 +124,11 @@ def test_the_first_few_problems_and_a_count():
     missing = Preparation.learn(table, ["size"], np.array([0]))(table).missing
     assert missing.count == 9 and missing.rows.tolist() == list(range(1, 10))
     assert missing.describe(2) == 'row 2, column "size": no value; row 3, column "size": no value; and 7 more'
+
+
+def test_numbers_without_a_finite_spread_are_refused_by_column():
+    wide = read_table({"a": [1e308, -1e308, 1e308]})
+    with pytest.raises(
+        TableError, match=r'The column "a" must have numbers whose mean and spread are finite; got .* 1e'
+    ):
+        Preparation.learn(wide, ["a"], np.arange(3))

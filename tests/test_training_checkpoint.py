@@ -226,6 +226,32 @@ def test_another_circuit_or_other_noise_is_refused(tmp_path):
         trained("exact", layered(backend="aer", noise="fake_athens"))
 
 
+def test_other_modules_without_weights_are_refused(tmp_path):
+    def model(rate, activation):
+        return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Dropout(rate), activation, torch.nn.Linear(2, 2))
+
+    fit(model(0.1, torch.nn.Tanh()), (X, Y), checkpoint=tmp_path, **QUIET)
+    with pytest.raises(CheckpointError, match=r"same modules; `1` was 'Dropout\(p=0\.1, .* and is 'Dropout\(p=0\.9"):
+        fit(model(0.9, torch.nn.Tanh()), (X, Y), checkpoint=tmp_path, **QUIET)
+    with pytest.raises(CheckpointError, match=r"same modules; `2` was 'Tanh\(\)' there and is 'ReLU\(\)' now"):
+        fit(model(0.1, torch.nn.ReLU()), (X, Y), checkpoint=tmp_path, **QUIET)
+
+
+@pytest.mark.parametrize("make", [qnn.NaturalGradient, qnn.SPSA])
+def test_a_run_with_a_given_optimizer_goes_on_again_and_again(tmp_path, make):
+    def run(breaks, checkpoint):
+        model = network()
+        options = {**QUIET, "learning_rate": 0.01, "optimizer": make(model, lr=0.05)}
+        return model, fit(model, (X, Y), callbacks=breaks, checkpoint=checkpoint, **options)
+
+    whole, expected = run([], None)
+    for step in (2, 5, 9):
+        with pytest.raises(RuntimeError, match="power cut"):
+            run([Break(step)], Checkpoint(tmp_path, every_steps=1))
+    model, got = run([], Checkpoint(tmp_path, every_steps=1))
+    assert same_weights(model, whole) and told(got) == told(expected)
+
+
 def test_a_named_schedule_ends_where_it_was_to_end(tmp_path):
     fit(network(), (X, Y), checkpoint=tmp_path, scheduler="cosine", **QUIET)
     with pytest.raises(CheckpointError, match=r"same options; `epochs` was 3 there and is 4 now"):

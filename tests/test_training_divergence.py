@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import torch
 
+from qnn import QuantumLayer
 from qnn.errors import TrainingError
 from qnn.training import Callback, fit
 
@@ -94,3 +95,21 @@ def test_validation_loss_that_is_not_finite_is_noticed():
         match=r"The validation loss must stay finite; got (nan|inf) at the end of epoch 1 \(after step 1, seed 0\)",
     ):
         fit(model, (X, Y, held_out, Y[:2]), batch_size=2, learning_rate=5.0, **QUIET)
+
+
+def test_a_quantum_layer_that_finds_infinite_weights_is_told_with_the_step():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), QuantumLayer(2, 1, seed=0), torch.nn.Linear(2, 2))
+    text = r"got \(`(weights|inputs)` must be finite; .*\) at step \d \(epoch \d, seed 0\): the value of parameter"
+    with pytest.raises(TrainingError, match=text):
+        fit(model, (X, Y), optimizer="sgd", learning_rate=1e38, batch_size=2, restore_best=False, epochs=3, **QUIET)
+
+
+def test_what_was_used_is_told_of_an_unfinished_epoch_too():
+    class Stop(Callback):
+        def on_step_end(self, state):
+            state.stop_now, state.stop_reason = True, "enough"
+
+    layer = torch.nn.Sequential(QuantumLayer(2, 1, seed=0), torch.nn.Linear(2, 2))
+    history = fit(layer, (X, Y), batch_size=2, callbacks=[Stop()], **QUIET)
+    assert (history.steps, history.epochs, history.usage.circuits, history.stop_reason) == (1, [], 2, "enough")

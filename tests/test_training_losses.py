@@ -53,6 +53,18 @@ def test_a_loss_of_ones_own_trains_like_the_named_one():
     assert torch.allclose(loss_named(torch.nn.MSELoss()).rows(y, 0 * y), y.square()[:, 0])
 
 
+def test_accuracy_goes_by_weight():
+    x, y = torch.tensor([[1.0], [1.0], [-1.0]]), torch.tensor([1, 0, 0])
+    model = torch.nn.Linear(1, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[-1.0], [1.0]]))
+    still = {"epochs": 1, "optimizer": "sgd", "learning_rate": 1e-30, "progress": False}
+    for weight, expected in (((1.0, 1.0, 1.0), 2 / 3), ((1.0, 6.0, 1.0), 0.25)):
+        record = fit(model, (x, y, x, y), sample_weight=(torch.tensor(weight), torch.tensor(weight)), **still).epochs[0]
+        assert record["train_accuracy"] == pytest.approx(expected)
+        assert record["validation_accuracy"] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("loss", "model", "y", "error", "match"),
     [

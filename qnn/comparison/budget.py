@@ -37,7 +37,7 @@ class Budget:
         epochs: passes over the training rows.
         batch_size: rows per optimisation step.
         learning_rates: the grid tried with the first seed; its length is the number of tuning trials.
-        optimizer: name of the optimiser.
+        optimizer: name of the optimizer.
     """
 
     n_train: int | None

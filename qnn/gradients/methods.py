@@ -169,7 +169,8 @@ class StencilDifferentiator(Differentiator):
             return stencils.parameter_shift(circuit, wanted)
         if self.method == "finite-difference":
             return stencils.central_difference(circuit, wanted, stencils.difference_step(self.shots))
-        key = np.zeros(5, dtype=np.int64) if keys is None or not len(keys) else keys[0].cpu().numpy()
+        key = np.zeros(5, dtype=np.int64) if keys is None or not len(keys) else keys[0].cpu().numpy().copy()
+        key[3] = 0  # the same directions for all rows of a call, in whatever process a row is
         step = stencils.SPSA_STEP if self.shots is None else stencils.difference_step(self.shots)
         return stencils.spsa(circuit, wanted, key, step)
 

@@ -78,7 +78,7 @@ class Order:
             self.shuffle()
 
 
-def weighted(rows: Rows, sample_weight: Any) -> Rows:
+def weighted(rows: Rows, sample_weight: Any, part: str = "training") -> Rows:
     """`rows` with the given weights, checked and scaled to mean 1.
 
     Raises:
@@ -87,10 +87,10 @@ def weighted(rows: Rows, sample_weight: Any) -> Rows:
     """
     if sample_weight is None:
         return rows
-    weight = _tensor(sample_weight, "sample_weight", "training")
+    weight = _tensor(sample_weight, "sample_weight", part)
     if weight.shape != (len(rows),):
         raise ShapeError(
-            f"`sample_weight` must have shape ({len(rows)},), one weight for each row of the training part; "
+            f"`sample_weight` must have shape ({len(rows)},), one weight for each row of the {part} part; "
             f"got {tuple(weight.shape)}. Give one number per row."
         )
     wrong = ~torch.isfinite(weight) if weight.is_floating_point() else torch.zeros(len(weight), dtype=torch.bool)
@@ -192,11 +192,11 @@ def read_rows(part: Any, loss: Loss, name: str) -> Rows:
 def _tensor(values: Any, argument: str, part: str) -> Tensor:
     """`values` as a detached tensor of numbers."""
     try:
-        tensor = torch.as_tensor(values).detach()
+        tensor = torch.as_tensor(values.to_numpy() if hasattr(values, "to_numpy") else values).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise DtypeError(
             f"`{argument}` of the {part} part must be numbers in a tensor or an array; got {type(values).__name__}: "
-            f"{error}. Convert it with torch.as_tensor."
+            f"{error}. Convert it to numbers; number classes with numpy.unique(y, return_inverse=True)."
         ) from error
     if argument == "x" and tensor.is_complex():
         raise DtypeError(

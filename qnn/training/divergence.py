@@ -28,9 +28,14 @@ def check_step(state: FitState, loss: float) -> None:
     culprit = first_non_finite(state.model)
     if culprit is None and math.isfinite(loss):
         return  # only the sum overflowed: large, but still numbers
-    got = f"a loss of {loss}" if not math.isfinite(loss) else "a gradient that is not"
+    raise broken_step(state, f"a loss of {loss}" if not math.isfinite(loss) else "a gradient that is not")
+
+
+def broken_step(state: FitState, got: str) -> TrainingError:
+    """The error that names step, epoch, seed and the first parameter that is not finite."""
+    culprit = first_non_finite(state.model)
     where = "every weight and gradient is finite" if culprit is None else f"{culprit} is the first not finite"
-    raise TrainingError(
+    return TrainingError(
         f"Loss and gradients must stay finite; got {got} at step {state.step} "
         f"(epoch {state.epoch}, seed {state.config.seed}): {where}. "
         f"Lower `learning_rate` (now {learning_rate(state.optimizer)}), or look at what the model does there."

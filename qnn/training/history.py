@@ -22,12 +22,14 @@ class History:
             were asked for, as `validation_NAME` or `train_NAME`, `learning_rate` (of its last step), `wall_s`,
             and `circuits`, `shots`, `jobs` (used by its steps and its evaluation).
         steps: optimisation steps made.
-        usage: circuits, shots and jobs of all finished epochs.
+        usage: circuits, shots and jobs of the whole run, those of an unfinished epoch included.
+        stop_reason: why a callback ended training before the last epoch; None where it came to its end.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0
     usage: Usage = field(default_factory=Usage)
+    stop_reason: str | None = None
 
     @property
     def best_epoch(self) -> int | None:
@@ -42,6 +44,7 @@ class History:
             "best_epoch": self.best_epoch,
             "steps": self.steps,
             "usage": self.usage.as_dict(),
+            "stop_reason": self.stop_reason,
         }
 
     def load(self, data: dict[str, Any]) -> None:
@@ -59,4 +62,8 @@ class HistoryRecorder(Callback):
     def on_epoch_end(self, state: FitState) -> None:
         """Keep the epoch's record; callbacks that come later may still add entries to it."""
         state.history.epochs.append(state.record)
-        state.history.usage.add(*(state.record[key] for key in ("circuits", "shots", "jobs")))
+        state.history.usage = state.usage
+
+    def on_fit_end(self, state: FitState) -> None:
+        """Write down what was used in all, and why training stopped."""
+        state.history.usage, state.history.stop_reason = state.usage, state.stop_reason

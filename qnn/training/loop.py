@@ -54,7 +54,8 @@ def fit(
             are cast to the dtype of the model's first parameter.
         config: options; default `FitConfig()`.
         callbacks: called at the joints of the loop, in this order, after history and best weights.
-        sample_weight: shape (N,), how much each row of the training part counts; None is all alike.
+        sample_weight: shape (N,), how much each row of the training part counts; None is all alike. A tuple of two is
+            of the training and of the validation part.
         checkpoint: a folder, or a `Checkpoint` with options: what is needed to go on is saved there, and where
             something is there already, training goes on from it, to the same weights and history as without the break.
         **overrides: fields of `FitConfig` in place of the config's.
@@ -157,7 +158,10 @@ def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitCon
     """The state before the first epoch: model on its device, optimizer over its trainable weights."""
     loss = loss_named(config.loss)
     train, validation = read_data(data, loss)
-    train = weighted(train, sample_weight)
+    both = isinstance(sample_weight, tuple) and len(sample_weight) == 2 and validation is not None
+    train = weighted(train, sample_weight[0] if both else sample_weight)
+    if both and validation is not None:
+        validation = weighted(validation, sample_weight[1], "validation")
     if not isinstance(model, torch.nn.Module):
         raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Wrap it in a module.")
     if config.device is not None:

@@ -44,8 +44,8 @@ class Loss(ABC):
     def predict(self, outputs: Tensor) -> Tensor:
         """What the model says about each row."""
 
-    def count_correct(self, outputs: Tensor, y: Tensor) -> int | None:
-        """Rows predicted right; None where right and wrong have no meaning."""
+    def count_correct(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> float | None:
+        """Rows predicted right, by weight (N,); None where right and wrong have no meaning."""
         return None
 
 
@@ -80,9 +80,9 @@ class CrossEntropy(Loss):
         """The label of the largest logit, shape (N,)."""
         return outputs.argmax(dim=-1)
 
-    def count_correct(self, outputs: Tensor, y: Tensor) -> int | None:
+    def count_correct(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> float | None:
         """Rows whose largest logit is the target's."""
-        return int((self.predict(outputs) == y).sum())
+        return _count(self.predict(outputs) == y, weight)
 
 
 class BinaryCrossEntropy(Loss):
@@ -117,9 +117,9 @@ class BinaryCrossEntropy(Loss):
         """1 where the logit is above 0, shape (N,)."""
         return (outputs.reshape(-1) > 0).long()
 
-    def count_correct(self, outputs: Tensor, y: Tensor) -> int | None:
+    def count_correct(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> float | None:
         """Rows whose logit has the target's sign."""
-        return int((self.predict(outputs) == y).sum())
+        return _count(self.predict(outputs) == y, weight)
 
 
 class Regression(Loss):
@@ -224,6 +224,10 @@ def loss_named(loss: Any) -> Loss:
             f'`loss` must be a name or a function (outputs, y) -> scalar; got {loss!r}. Use "cross_entropy" or "mse".'
         )
     return OwnLoss(loss)
+
+
+def _count(right: Tensor, weight: Tensor | None) -> float:
+    return float(right.sum()) if weight is None else float((right * weight).sum())
 
 
 def _labels(y: Tensor, part: str, loss: str) -> Tensor:

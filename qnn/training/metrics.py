@@ -36,20 +36,21 @@ class Metrics:
     def __init__(self, loss: Loss) -> None:
         self._loss = loss
         self._loss_sum = self._weight = 0.0
-        self._n_correct: int | None = 0
+        self._n_correct: float | None = 0
         self.n = 0
 
     def update(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
         """Add the rows of a batch, with weights (N,) or all alike."""
-        correct = self._loss.count_correct(outputs, y)
         if weight is None:
+            correct = self._loss.count_correct(outputs, y)
             self.add(float(self._loss(outputs, y)) * len(y), len(y), correct)
         else:
             weight = weight.to(outputs.device, outputs.dtype)
+            correct = self._loss.count_correct(outputs, y, weight)
             self.add(float((self._loss.rows(outputs, y) * weight).sum()), len(y), correct, float(weight.sum()))
 
-    def add(self, loss_sum: float, n: int, correct: int | None, weight: float | None = None) -> None:
-        """Add `n` rows with that sum of (weighted) losses and of weights, of which `correct` were predicted right."""
+    def add(self, loss_sum: float, n: int, correct: float | None, weight: float | None = None) -> None:
+        """Add `n` rows: sums of their losses, of those predicted right and of weights, by weight."""
         self.n += n
         self._loss_sum += loss_sum
         self._weight += n if weight is None else weight
@@ -62,8 +63,8 @@ class Metrics:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of rows predicted right, 0 to 1; None for regression and before the first batch."""
-        return self._n_correct / self.n if self.n and self._n_correct is not None else None
+        """Share of rows predicted right, by weight, 0 to 1; None for regression and before the first batch."""
+        return self._n_correct / self._weight if self._weight and self._n_correct is not None else None
 
     def state_dict(self) -> dict[str, Any]:
         """The sums."""

@@ -17,16 +17,17 @@ from qnn.training.isolation import generator_states, reference_tensor, restore_g
 _MAY_CHANGE = ("epochs", "progress", "device", "data_parallel")  # what a resumed run may set differently
 
 
-def capture(state: FitState, *, within_epoch: bool) -> dict[str, Any]:
+def capture(state: FitState, run: dict[str, Any], *, within_epoch: bool) -> dict[str, Any]:
     """Everything, as plain data and tensors; every process must call it.
 
     Args:
         state: at a joint after a step (`within_epoch`) or after an epoch.
+        run: its identity, as it was before the first step.
         within_epoch: whether the current epoch is not finished.
     """
     device = reference_tensor(state.model).device
     return {
-        "run": identity(state),
+        "run": run,
         "epoch": state.epoch,
         "position": state.position,
         "step": state.step + within_epoch,  # `step` goes up after `on_step_end`
@@ -47,13 +48,13 @@ def capture(state: FitState, *, within_epoch: bool) -> dict[str, Any]:
     }
 
 
-def restore(state: FitState, saved: dict[str, Any], where: object) -> None:
+def restore(state: FitState, run: dict[str, Any], saved: dict[str, Any], where: object) -> None:
     """Go on from what `capture` gave.
 
     Raises:
         CheckpointError: it is of another model, other data or other options; the message says what differs.
     """
-    _check(saved, identity(state), where)
+    _check(saved, run, where)
     try:
         state.model.load_state_dict(saved["model"])
         state.optimizer.load_state_dict(saved["optimizer"])
@@ -88,6 +89,7 @@ def identity(state: FitState) -> dict[str, Any]:
     may_change = [name for name in _MAY_CHANGE if not (fixed_length and name == "epochs")]
     options = {name: value for name, value in state.config.as_dict().items() if name not in may_change}
     tensors = {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in state.model.state_dict().items()}
+    modules = {name: f"{type(m).__name__}({m.extra_repr()})" for name, m in state.model.named_modules() if name}
     data = {"training rows": _rows_digest(state.train), "validation rows": _rows_digest(state.validation)}
     circuits = {
         f"{what} of {name}" if name else what: value
@@ -95,12 +97,12 @@ def identity(state: FitState) -> dict[str, Any]:
         if hasattr(module, "execution_identity")
         for what, value in module.execution_identity().items()
     }
-    return {"options": options, "model": tensors, "circuits": circuits, "data": data}
+    return {"model": tensors, "circuits": circuits, "modules": modules, "options": options, "data": data}
 
 
 def _check(saved: dict[str, Any], ours: dict[str, Any], where: object) -> None:
     """Raise with the first thing that differs."""
-    for part in ("model", "circuits", "options", "data"):
+    for part in ("model", "circuits", "modules", "options", "data"):
         before, now = saved.get("run", {}).get(part, {}), ours[part]
         for name in sorted({*before, *now}):
             if before.get(name) != now.get(name):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from qnn._seeding import step_scope
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, NotFiniteError
 from qnn.training.callbacks.base import FitState
-from qnn.training.divergence import check_step
+from qnn.training.divergence import broken_step, check_step
 from qnn.training.optimizers import needs_closure
 
 Notify = Callable[[str], None]
@@ -26,13 +26,16 @@ def train_step(state: FitState, rows: Tensor, notify: Notify) -> None:
     state.zero_grad()
     state.step_record = {}
     mine = state.world.share(rows)
-    with step_scope(state.config.first_step + state.step, mine):
-        evaluation = _Evaluation(state, mine, rows, notify)
-        if needs_closure(state.optimizer):
-            state.optimizer.step(evaluation)  # type: ignore[arg-type]  # torch types closures as returning a float
-        else:
-            evaluation.run()
-            state.optimizer.step()
+    evaluation = _Evaluation(state, mine, rows, notify)
+    try:
+        with step_scope(state.config.first_step + state.step, mine):
+            if needs_closure(state.optimizer):
+                state.optimizer.step(evaluation)  # type: ignore[arg-type]  # torch types closures as returning a float
+            else:
+                evaluation.run()
+                state.optimizer.step()
+    except NotFiniteError as error:  # of a module that looks at what it is given
+        raise broken_step(state, f"({error})") from error
     if state.scheduler is not None and state.config.scheduler_step == "step":
         state.scheduler.step()
 
@@ -95,13 +98,14 @@ class _Evaluation:
     def _report(self, share: Tensor, outputs: Tensor, y: Tensor) -> None:
         """Count the batch in the epoch's metrics, with the mean loss over all processes."""
         state, size = self.state, self.state.world.size
-        value, correct = float(share.detach()), state.loss_function.count_correct(outputs.detach(), y)
+        weight = None if state.train.weight is None else state.train.weight[self.mine].to(outputs.device)
+        value, correct = float(share.detach()), state.loss_function.count_correct(outputs.detach(), y, weight)
         if size > 1:
             value, right = state.world.sum([value / size, float(correct or 0)])
-            correct = None if correct is None else int(right)
+            correct = None if correct is None else right
         state.loss = value
-        weight = None if state.train.weight is None else float(state.train.weight[self.rows].sum())
-        state.metrics.add(value * len(self.rows), len(self.rows), correct, weight)
+        total = None if state.train.weight is None else float(state.train.weight[self.rows].sum())
+        state.metrics.add(value * len(self.rows), len(self.rows), correct, total)
 
     def _after_backward(self, first: bool) -> None:
         state = self.state

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from qnn.errors import ArgumentError, TrainingError
+from qnn.errors import ArgumentError, DtypeError, TrainingError
 from qnn.gradients.quantum_modules import quantum_modules, weights_of
 
 Closure = Callable[[], Any]
@@ -42,6 +42,11 @@ class SplitOptimizer(torch.optim.Optimizer):
     _kept: ClassVar[tuple[str, ...]] = ("layers", "classical")
 
     def __init__(self, model: torch.nn.Module, options: dict[str, Any], classical: Classical) -> None:
+        if not isinstance(model, torch.nn.Module):
+            raise DtypeError(
+                f"`model` must be a torch.nn.Module, whose quantum layers are found; got {type(model).__name__}. "
+                "Pass the model, not its parameters."
+            )
         self.layers = quantum_modules(model)
         weights = {id(w): w for layer in self.layers.values() for w in layer.parameters() if w.requires_grad}
         if not weights:

@@ -222,8 +222,8 @@ class QNNEstimator(BaseEstimator):
 
     def _parts(
         self, X: np.ndarray, targets: np.ndarray, weight: np.ndarray | None, strata: np.ndarray | None, seed: int
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]:
-        """(x, y), or (x, y, x_validation, y_validation), and the weights of the training part."""
+    ) -> tuple[tuple[np.ndarray, ...], Any]:
+        """(x, y), or (x, y, x_validation, y_validation), and the weights of these parts."""
         if self.validation_fraction is None:
             return (X, targets), weight
         try:
@@ -236,7 +236,7 @@ class QNNEstimator(BaseEstimator):
                 f"{self.validation_fraction!r} of {len(X)} rows: {error} Use validation_fraction=None to do without."
             ) from error
         parts = (X[rows], targets[rows], X[held_out], targets[held_out])
-        return parts, None if weight is None else weight[rows]
+        return parts, None if weight is None else (weight[rows], weight[held_out])
 
     def _outputs(self, X: np.ndarray) -> np.ndarray:
         """The network's outputs, shape (N, C), float64."""

@@ -138,7 +138,7 @@ def predict_table(
         if bad_rows == "error":
             raise TableError(
                 f"{table.source} must have values and known categories in the columns of the model; got {count} "
-                f'others: {"; ".join(lines)}. Correct them, or skip these rows with bad_rows="skip".'
+                f'others: {"; ".join(lines)}. Correct them, or skip these rows with bad_rows="skip" (--bad-rows skip).'
             )
     good = np.setdiff1d(np.arange(table.n_rows), bad)
     if len(good) == 0:

@@ -111,7 +111,14 @@ def learn_number(column: Column, rows: np.ndarray, scaling: str, *, fill: bool) 
     values = values[np.isfinite(values)]
     if len(values) == 0:
         raise TableError(f'Column "{column.name}" must have a value in some training row; got none. Leave it out.')
-    return Number(column.name, scaling, *_scale(values, scaling), fill=float(np.median(values)) if fill else None)
+    with np.errstate(over="ignore", invalid="ignore"):
+        learnt = _scale(values, scaling)
+    if not np.isfinite(learnt).all() or learnt[1] == 0:  # the spread is not finite
+        raise TableError(
+            f'The column "{column.name}" must have numbers whose mean and spread are finite; got numbers up to '
+            f"{np.abs(values).max():.3g}. Give it in other units, or leave it out."
+        )
+    return Number(column.name, scaling, *learnt, fill=float(np.median(values)) if fill else None)
 
 
 def learn_category(table: Table, column: Column, rows: np.ndarray, limit: int | None, *, fill: bool) -> Category:

@@ -130,7 +130,7 @@ def _task(
         raise TableError(
             f"{table.source} must have a finite value in every row of every feature; got {prepared.missing.count} "
             f"without: {prepared.missing.describe()}. Fill them in, leave out rows or columns, or use "
-            'missing="drop" or missing="fill".'
+            'missing="drop" or missing="fill" (--missing).'
         )
     if prepared.unseen.count:
         notes = [*notes, f"Categories that no training row has: {prepared.unseen.describe()}"]
@@ -158,7 +158,7 @@ def _targets(table: Table, target: Target) -> np.ndarray:
     if missing.count:
         raise TableError(
             f'The target "{target.name}" of {table.source} must have a value in every row; got {missing.count} '
-            f'without: {missing.describe()}. Leave out these rows, for example with missing="drop".'
+            f'without: {missing.describe()}. Leave out these rows, for example with missing="drop" (--missing drop).'
         )
     return y
 

@@ -13,7 +13,7 @@ from qnn._integers import whole
 from qnn.errors import ArgumentError, CheckpointError, DtypeError
 from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.interrupts import PendingInterrupt
-from qnn.training.resume import capture, restore
+from qnn.training.resume import capture, identity, restore
 from qnn.training.state_file import read_state, write_state
 
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -69,6 +69,7 @@ class Checkpoint(Callback):
         self.resumed_from: int | None = None
         self._interrupt = PendingInterrupt()
         self._saved_at, self._raised = 0.0, False
+        self._run: dict[str, Any] = {}
         self._best = math.inf
 
     def on_fit_start(self, state: FitState) -> None:
@@ -80,8 +81,9 @@ class Checkpoint(Callback):
                 f'`checkpoint` must be a folder that every process sees; "{last}" is there for {sum(seen)} of '
                 f"{len(seen)} processes only. Use a folder on a shared disk."
             )
+        self._run = identity(state)
         if last.exists():
-            restore(state, read_state(last), last)
+            restore(state, self._run, read_state(last), last)
             self.resumed_from = state.step
         else:
             self._save(state, within_epoch=False)
@@ -141,7 +143,7 @@ class Checkpoint(Callback):
         self._best = state["best"]
 
     def _save(self, state: FitState, *, within_epoch: bool) -> None:
-        saved = capture(state, within_epoch=within_epoch)
+        saved = capture(state, self._run, within_epoch=within_epoch)
         state.world.attempt(lambda: self._write(LAST, saved))
         if self.keep and not within_epoch and state.epoch:
             state.world.attempt(lambda: self._keep(state.epoch, saved))

@@ -50,12 +50,13 @@ class GradientVariance(Callback):
     def on_fit_start(self, state: FitState) -> None:
         """Forget an earlier run."""
         self._forget()
+        self._trainable = {name for name, weight in state.model.named_parameters() if weight.requires_grad}
 
     def on_backward_end(self, state: FitState) -> None:
         """Add the step to the running means and sums of squared deviations."""
         self._n_steps += 1
         for name, parameter in state.model.named_parameters():
-            if not parameter.requires_grad:
+            if name not in self._trainable:  # some optimizers freeze weights for a moment
                 continue
             gradient = dense_gradient(parameter)
             if name not in self._mean:
