@@ -1,11 +1,11 @@
 """One parameter-shift training step with shots on Aer, beside the raw `AerSimulator.run` that it contains.
 
-    python benchmarks/shot_step_perf.py [--repeat 5] [--batch 32] [--shots 1024] [--measured]
+    python benchmarks/shot_step_perf.py [--repeat 5] [--batch 32] [--shots 1024] [--measured] [--workers 2]
 
 A step is one forward and one backward pass of `QuantumLayer(4, 3, backend="aer", shots=1024)`: 32 rows and, for each of
 4 inputs and 12 weights, two shifted copies of each, 32 x 33 = 1,056 circuits of 1,024 shots. Goals: a step well below
 1 s, and at most 1.3 times the raw run inside it. With --measured the step is also run once with shots that Aer
-draws itself, as other packages have it.
+draws itself, as other packages have it. With --workers the rows of a step are also spread over so many processes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from qnn import QuantumLayer
-from qnn.backends import Aer
+from qnn.backends import Aer, Backend, Workers
 
 GOAL_SECONDS = 1.0
 GOAL_RATIO = 1.3
@@ -36,7 +36,7 @@ def depolarizing() -> NoiseModel:
     return model
 
 
-def step_of(backend: Aer, batch: int, shots: int) -> Callable[[], None]:
+def step_of(backend: Backend, batch: int, shots: int) -> Callable[[], None]:
     """A training step of the layer: forward and backward, gradients of inputs and weights."""
     layer = QuantumLayer(4, 3, backend=backend, shots=shots, seed=0)
     inputs = torch.rand(batch, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -71,6 +71,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--shots", type=int, default=1024)
     parser.add_argument("--measured", action="store_true", help="also time Aer's own shots, once (slow)")
+    parser.add_argument("--workers", type=int, help="also time steps whose rows are spread over so many processes")
     options = parser.parse_args()
 
     print(
@@ -90,6 +91,11 @@ def main() -> int:
         met = "met" if total < GOAL_SECONDS and ratio <= GOAL_RATIO else "MISSED"
         missed |= met == "MISSED"
         print(f"{name:<16}{first:>9.3f}{total:>9.3f}{raw:>11.3f}{ratio:>7.2f}  {met}")
+        if options.workers:
+            spread = step_of(Workers(Aer(noise=noise), options.workers), options.batch, options.shots)
+            first, _ = timed_raw(spread)  # starts the processes, which compile
+            total = statistics.median(timed_raw(spread)[0] for _ in range(options.repeat))
+            print(f"{f'  {options.workers} processes':<16}{first:>9.3f}{total:>9.3f}")
         if options.measured:
             own = step_of(Aer(noise=noise, sampler="aer"), options.batch, options.shots)
             total, inside = timed_raw(own)
