@@ -15,7 +15,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-TRAIN = ["train", "digits", "--n-qubits", "10", "--n-layers", "6", "--batch-size", "256", "--seed", "0", "--quiet"]
+TRAIN = [
+    "train",
+    "digits",
+    "--n-qubits",
+    "8",
+    "--n-layers",
+    "12",
+    "--gradient",
+    "parameter-shift",
+    "--batch-size",
+    "all",
+    "--seed",
+    "0",
+    "--quiet",
+]
 ALONE = [sys.executable, "-m", "qnn"]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "qnn"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from qnn._meter import Usage, measure
+from qnn._meter import measure
 from qnn.errors import ArgumentError, DtypeError
 from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.callbacks.best import RestoreBest
@@ -107,19 +107,24 @@ def _epoch(state: FitState, notify: Notify) -> None:
     for rows in state.order.batches()[state.position :]:
         train_step(state, rows, notify)
         state.position += 1
-        state.usage = _total(state)
-        notify("on_step_end")
+        _notify_and_agree(state, notify, "on_step_end")
         state.step += 1
-        state.agree()
         if state.stop_now:
             return
     results = _results(state)
-    state.usage = _total(state)
+    state.count_usage()
     used = {name: n - state.epoch_usage.as_dict()[name] for name, n in state.usage.as_dict().items()}
     state.record = {"epoch": state.epoch, **results, "wall_s": time.perf_counter() - state.epoch_started, **used}
     state.position = 0
-    notify("on_epoch_end")
-    state.agree()
+    _notify_and_agree(state, notify, "on_epoch_end")
+
+
+def _notify_and_agree(state: FitState, notify: Notify, joint: str) -> None:
+    """Call the callbacks; afterwards all processes stop if one of them is to stop."""
+    state.agreed = False
+    notify(joint)
+    if not state.agreed:
+        state.agree()
 
 
 def _results(state: FitState) -> dict[str, float | None]:
@@ -144,14 +149,6 @@ def _results(state: FitState) -> dict[str, float | None]:
     if state.scheduler is not None and config.scheduler_step == "epoch":
         state.scheduler.step(*([results["monitored_loss"]] if plateau else []))
     return results
-
-
-def _total(state: FitState) -> Usage:
-    """Circuits, shots and jobs of the whole run so far, in all processes, interrupted parts of it included."""
-    before, spent = state.used_before, state.spent
-    used = [spent.circuits, spent.shots, spent.jobs]
-    circuits, shots, jobs = (int(n) for n in state.world.sum(used))
-    return Usage(before.circuits + circuits, before.shots + shots, before.jobs + jobs)
 
 
 def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitConfig) -> FitState:

@@ -36,6 +36,8 @@ def train_step(state: FitState, rows: Tensor, notify: Notify) -> None:
                 state.optimizer.step()
     except NotFiniteError as error:  # of a module that looks at what it is given
         raise broken_step(state, f"({error})") from error
+    if state.world.size == 1 or evaluation.calls > 1:
+        state.count_usage()
     if state.scheduler is not None and state.config.scheduler_step == "step":
         state.scheduler.step()
 
@@ -101,7 +103,7 @@ class _Evaluation:
         weight = None if state.train.weight is None else state.train.weight[self.mine].to(outputs.device)
         value, correct = float(share.detach()), state.loss_function.count_correct(outputs.detach(), y, weight)
         if size > 1:
-            value, right = state.world.sum([value / size, float(correct or 0)])
+            value, right = state.count_usage(value / size, float(correct or 0))
             correct = None if correct is None else right
         state.loss = value
         total = None if state.train.weight is None else float(state.train.weight[self.rows].sum())

@@ -7,6 +7,7 @@ errors too. What a callback must remember for a resumed run to be the undisturbe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ class FitState:
         stop_now: set it to True to end training right after the current step; its epoch stays unfinished.
         stop_reason: why it was stopped, in a few words; None where training ran to its end.
         spent, used_before: circuits, shots and jobs of this call and process, and of the calls before a resume.
+        agreed: whether the processes have agreed on `stop` and `stop_now` since the last step or epoch.
         epoch_started, epoch_usage: time (`time.perf_counter`) and usage when the current epoch began.
     """
 
@@ -84,6 +86,7 @@ class FitState:
     stop_reason: str | None = None
     spent: Usage = field(default_factory=Usage)
     used_before: Usage = field(default_factory=Usage)
+    agreed: bool = False
     epoch_started: float = 0.0
     epoch_usage: Usage = field(default_factory=Usage)
 
@@ -93,10 +96,28 @@ class FitState:
         for weight in self.others:
             weight.grad = None
 
-    def agree(self) -> None:
-        """Stop in all processes where one wants to stop; every process must call it at the same place."""
-        if self.world.size > 1:
-            self.stop, self.stop_now = (n > 0 for n in self.world.sum([float(self.stop), float(self.stop_now)]))
+    def agree(self, *flags: bool) -> list[bool]:
+        """Stop in all processes where one wants to stop; every process must call it at the same place.
+
+        Args:
+            *flags: further wishes to be agreed on in the same exchange.
+
+        Returns:
+            For each flag, whether it is true in any process.
+        """
+        self.agreed = True
+        if self.world.size == 1:
+            return list(flags)
+        wishes = self.world.sum([float(flag) for flag in (self.stop, self.stop_now, *flags)])
+        self.stop, self.stop_now, *others = (n > 0 for n in wishes)
+        return others
+
+    def count_usage(self, *further: float) -> Sequence[float]:
+        """Bring `usage` up to date over all processes; `further` numbers are summed in the same exchange."""
+        before, spent = self.used_before, self.spent
+        circuits, shots, jobs, *rest = self.world.sum([spent.circuits, spent.shots, spent.jobs, *further])
+        self.usage = Usage(before.circuits + int(circuits), before.shots + int(shots), before.jobs + int(jobs))
+        return rest
 
     @property
     def rank(self) -> int:

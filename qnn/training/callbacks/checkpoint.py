@@ -99,8 +99,7 @@ class Checkpoint(Callback):
         made = state.step + 1
         due = self.every_steps is not None and made % self.every_steps == 0
         late = time.monotonic() - self._saved_at >= self.every_s
-        flags = [self._interrupt.signal is not None, late, state.stop_now]
-        interrupted, late, state.stop_now = (n > 0 for n in state.world.sum([float(flag) for flag in flags]))
+        interrupted, late = state.agree(self._interrupt.signal is not None, late)
         if due or late or interrupted or state.stop_now:
             self._save(state, within_epoch=True)
         if interrupted:
@@ -108,13 +107,12 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, state: FitState) -> None:
         """Keep the weights if they are the best so far, and save; after Ctrl-C stop."""
-        state.agree()
+        (interrupted,) = state.agree(self._interrupt.signal is not None)
         loss = state.record["monitored_loss"]
         if loss is not None and loss < self._best:  # before `last`: a run that goes on must not find an older best
             self._best = loss
             best = {"epoch": state.epoch, "model": dict(state.model.state_dict())}
             state.world.attempt(lambda: self._write(BEST, best))
-        interrupted = state.world.any(self._interrupt.signal is not None)
         done = state.stop or state.stop_now or state.epoch == state.config.epochs
         if done or interrupted or state.epoch % self.every_epochs == 0:
             self._save(state, within_epoch=False)
