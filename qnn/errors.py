@@ -89,6 +89,20 @@ class JobNotFoundError(BackendError):
     """A provider does not know a job of that id."""
 
 
+class BudgetError(QnnError, RuntimeError):
+    """What was asked for would exceed a budget; nothing of it was submitted."""
+
+
+class JournalError(QnnError, RuntimeError):
+    """The journal of jobs cannot be read or written.
+
+    Attributes:
+        job_ids: jobs that had been submitted when it happened; they may cost money.
+    """
+
+    job_ids: tuple[str, ...] = ()
+
+
 class CapabilityError(QnnError, ValueError):
     """A request that the chosen backend can never fulfil, such as adjoint gradients with shots."""
 

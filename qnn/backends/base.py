@@ -17,6 +17,7 @@ from qnn import _meter
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.settings import MeasurementPlan, plan_measurements
 from qnn.errors import CapabilityError
+from qnn.jobs.service import Service
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,19 @@ class Executable(ABC):
         """Jobs that one call with `n_rows` rows is: one, unless a service's limits ask for more."""
         return 1
 
+    def seconds_for(self, n_rows: int, shots: int | None) -> float | None:
+        """Estimated seconds on a machine that bills them, for one call with `n_rows` rows; None where nobody does."""
+        return None
+
+    def reserve(self, n_rows: int, shots: int | None) -> None:
+        """Take one call with `n_rows` rows from the open budgets, before it is made.
+
+        Raises:
+            BudgetError: a budget has no room for it.
+        """
+        circuits = n_rows * self.circuits_per_row(shots)
+        _meter.reserve(circuits=circuits, shots=circuits * (shots or 0), jobs=int(n_rows > 0))
+
     def record(self, n_rows: int, shots: int | None) -> None:
         """Count one call with `n_rows` rows in the open meters."""
         if not n_rows:
@@ -166,6 +180,14 @@ class Backend(ABC):
     @abstractmethod
     def compile(self, circuit: Circuit) -> Executable:
         """Prepare `circuit`; cheap to call again with an equal circuit."""
+
+    def service(self) -> Service | None:
+        """Its jobs at the provider, for a journal; None where circuits run on this machine.
+
+        Raises:
+            BackendError: there is no way to the provider.
+        """
+        return None
 
     def specification(self) -> dict[str, Any] | None:
         """Plain data from which `registry.resolve` makes an equal backend; None when there is no such data."""
