@@ -1,7 +1,22 @@
 """Jobs at providers: journaled, found again after a crash, retried, never paid twice."""
 
+from qnn._run import run_scope
+from qnn.jobs.journal import Journal, default_path
 from qnn.jobs.policy import Policy
+from qnn.jobs.record import STATES, JobRecord
 from qnn.jobs.service import RemoteState, Request, Service
-from qnn.jobs.submission import carry_out
+from qnn.jobs.submission import carry_out, give_up
 
-__all__ = ["Policy", "RemoteState", "Request", "Service", "carry_out"]
+__all__ = [
+    "STATES",
+    "JobRecord",
+    "Journal",
+    "Policy",
+    "RemoteState",
+    "Request",
+    "Service",
+    "carry_out",
+    "default_path",
+    "give_up",
+    "run_scope",
+]

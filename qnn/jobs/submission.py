@@ -1,24 +1,175 @@
-"""Carrying out the jobs of one call."""
+"""Carrying out the jobs of one call: each is submitted once, whatever happens between here and the provider."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
+from threading import Event
+from time import monotonic
+from typing import Any, cast
 
 import numpy as np
 
+from qnn import _meter
+from qnn._run import current_run
+from qnn.errors import BackendError, JobTimeoutError, JournalError, QnnError
+from qnn.jobs.journal import Journal
 from qnn.jobs.policy import Policy
+from qnn.jobs.record import JobRecord
 from qnn.jobs.service import Request, Service
+from qnn.jobs.tracking import Stopped, Tracker
+
+_MOST_THREADS = 32
+_NAMED = 3  # ids in a message
+_CONSEQUENCES = (JobTimeoutError, Stopped)  # of another error, it may be
 
 
 def carry_out(
-    service: Service, requests: Sequence[Request], policy: Policy, specification: dict | None = None
+    service: Service,
+    requests: Sequence[Request],
+    policy: Policy,
+    specification: Mapping[str, Any] | None = None,
 ) -> list[list[np.ndarray]]:
-    """The arrays of every request, in order; each job is submitted once, whatever happens.
+    """The arrays of every request, in order.
+
+    A request that the journal knows from this run is not submitted again: its result is taken, or its job is waited
+    for. Requests that fail for now are repeated with growing pauses; where an answer was lost, the job is looked up by
+    its tag first. When a job fails for good, no more are submitted, and those still queued are cancelled.
+    Every job counts in the meter, those that the journal answers too.
 
     Args:
         service: where the jobs run.
         requests: the jobs of one call.
         policy: patience, and the journal.
         specification: plain data from which the backend can be made again, for `qnn jobs wait`.
+
+    Raises:
+        JournalError: the journal cannot be read or written; jobs that were submitted are in its `job_ids`.
+        JobTimeoutError: jobs did not end in time; they go on, and the same run finds them again.
+        BackendError: the provider refused or failed; subclasses say how. Its `job_ids` are the jobs under way.
     """
-    raise NotImplementedError
+    call = _Call(service, requests, policy, specification)
+    try:
+        return call.results()
+    finally:
+        for request in call.begun:
+            _meter.record(circuits=request.n_circuits, shots=request.shots, jobs=1)
+
+
+class _Call:
+    """The requests of one call, carried out by a few threads; used once."""
+
+    def __init__(
+        self,
+        service: Service,
+        requests: Sequence[Request],
+        policy: Policy,
+        specification: Mapping[str, Any] | None,
+    ) -> None:
+        self._service, self._requests = service, requests
+        self._stop = Event()
+        deadline = None if policy.timeout_s is None else monotonic() + policy.timeout_s
+        self._journal = Journal(policy.journal)
+        self._run = current_run().id
+        self._trackers = [
+            Tracker(service, request, self._journal, policy, self._run, specification, self._stop, deadline)
+            for request in requests
+        ]
+
+    @property
+    def begun(self) -> list[Request]:
+        """What was submitted, now or before."""
+        return [request for request, tracker in zip(self._requests, self._trackers, strict=True) if tracker.remote_id]
+
+    @property
+    def job_ids(self) -> tuple[str, ...]:
+        """The provider's ids, in the order of the requests."""
+        return tuple(tracker.remote_id for tracker in self._trackers if tracker.remote_id)
+
+    def results(self) -> list[list[np.ndarray]]:
+        """See `carry_out`."""
+        try:
+            return self._collected()
+        except JobTimeoutError as error:
+            self._name(error, "They go on and are paid for; the same run finds them again.")
+            raise
+        except JournalError as error:
+            self._name(error, "The same run finds them again by their tags.")
+            raise
+        except QnnError as error:
+            cancelled = self._cancel_queued()
+            self._name(error, f"{cancelled} of them, still queued, were cancelled." if cancelled else "")
+            raise
+        except BaseException as error:  # an interrupt, above all
+            if self.job_ids:
+                error.add_note(f"Under way at {self._service.name}: {', '.join(self.job_ids)}. {self._found_again}")
+            raise
+
+    @property
+    def _found_again(self) -> str:
+        return f'Run "{self._run}" finds them again; `qnn jobs list --run {self._run}` shows them.'
+
+    def _collected(self) -> list[list[np.ndarray]]:
+        if len(self._trackers) == 1:
+            return [self._trackers[0].result()]
+        most = self._service.max_parallel or _MOST_THREADS
+        pool = ThreadPoolExecutor(max(1, min(most, len(self._trackers))), thread_name_prefix="qnn-jobs")
+        try:
+            futures = [pool.submit(self._one, tracker) for tracker in self._trackers]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            self._stop.set()
+            pool.shutdown(cancel_futures=True)  # requests under way come to their end, so that no id is lost
+        errors = [error for future in futures if future in done and (error := future.exception()) is not None]
+        if errors:
+            raise min(
+                errors, key=lambda error: _CONSEQUENCES.index(type(error)) if type(error) in _CONSEQUENCES else -1
+            )
+        return [cast(list[np.ndarray], future.result()) for future in futures]
+
+    def _one(self, tracker: Tracker) -> list[np.ndarray] | None:
+        """The result of one job, which has its thread until it ends."""
+        if self._stop.is_set():
+            return None
+        try:
+            return tracker.result()
+        except BaseException:
+            self._stop.set()  # here, before this thread takes up the next job
+            raise
+
+    def _cancel_queued(self) -> int:
+        """How many jobs were cancelled before they began; gives up at the first request that fails."""
+        cancelled = 0
+        with suppress(QnnError):  # what went wrong before is what the caller is told
+            for tracker in self._trackers:
+                cancelled += tracker.cancel_if_queued()
+        return cancelled
+
+    def _name(self, error: QnnError, further: str) -> None:
+        """Put the jobs under way into an error: a few ids in its message, all of them as `job_ids`."""
+        if not isinstance(error, BackendError | JournalError):
+            return
+        ids = self.job_ids
+        error.job_ids = ids
+        if ids:
+            some = ", ".join(ids[:_NAMED]) + (", … (all in the error's `job_ids`)" if len(ids) > _NAMED else "")
+            error.args = (f"{error} Submitted: {len(ids)} of {len(self._requests)} jobs: {some}. {further}".rstrip(),)
+        else:
+            error.args = (f"{error} No job was submitted.",)
+
+
+def give_up(journal: Journal, job: JobRecord, service: Service | None) -> JobRecord:
+    """Cancel a job that has not ended, at the provider where it is known there; what became of it.
+
+    Args:
+        journal: where it stands.
+        job: any row; one that has ended stays as it is.
+        service: of its backend; None only forgets it here.
+    """
+    if job.state in ("prepared", "submitted"):
+        remote_id = job.remote_id or (service.find(job.tag) if service is not None else None)
+        if service is not None and remote_id is not None:
+            service.cancel(remote_id)
+        journal.cancelled(job)
+    return journal.latest(job.id) or job

@@ -1,0 +1,227 @@
+"""One job from request to result: claimed in the journal, submitted once, waited for, kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from threading import Event, Lock
+from time import monotonic
+from typing import Any, TypeVar
+
+import numpy as np
+
+from qnn.errors import BackendUnavailableError, JobFailedError, JobNotFoundError, JobTimeoutError, QnnError
+from qnn.jobs.journal import Journal
+from qnn.jobs.owner import is_alive, this_process
+from qnn.jobs.policy import Policy
+from qnn.jobs.record import JobRecord
+from qnn.jobs.retrying import TRANSIENT, patiently
+from qnn.jobs.service import Request, Service
+
+T = TypeVar("T")
+_PATIENCE_S = 0.5  # between two looks at a row that another process works on
+_at_work: set[tuple[str, int]] = set()  # rows that threads of this process are submitting
+_at_work_lock = Lock()
+
+
+class Stopped(QnnError):
+    """Another job of the same call failed, so that this one is not waited for."""
+
+
+class Tracker:
+    """One job of a call; used once, by one thread.
+
+    Args:
+        service: where it runs.
+        request: what is to be computed.
+        journal: where it is kept.
+        policy: patience.
+        run: id of the run.
+        specification: of the backend, for the journal.
+        stop: set when the call ends early.
+        deadline: by `time.monotonic`; None is never.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        request: Request,
+        journal: Journal,
+        policy: Policy,
+        run: str,
+        specification: Mapping[str, Any] | None,
+        stop: Event,
+        deadline: float | None,
+    ) -> None:
+        self._service, self._request, self._journal = service, request, journal
+        self._policy, self._run, self._specification = policy, run, specification
+        self._stop, self._deadline = stop, deadline
+        self._owner = this_process()
+        self._job: JobRecord | None = None
+        self.remote_id: str | None = None
+
+    def result(self) -> list[np.ndarray]:
+        """The arrays, from the journal or from the provider.
+
+        Raises:
+            JobFailedError: it ended without a result.
+            JobTimeoutError: the deadline has passed; the job goes on.
+            JournalError, BackendError: as `carry_out`.
+        """
+        job = self._of_another_run() or self._claimed()
+        self.remote_id = job.remote_id
+        if job.state == "done":
+            found = self._journal.result(job)
+            if found is not None:
+                return found
+            self._journal.damaged(job)
+        return self._fetched(job)
+
+    def _of_another_run(self) -> JobRecord | None:
+        if not self._policy.reuse_exact or self._request.shots:
+            return None
+        return self._journal.exact(self._request, self._service.name)
+
+    def _claimed(self) -> JobRecord:
+        """The row of this job with a remote id: this thread submits it, or waits for whoever does."""
+        while True:
+            job, new = self._journal.claim(
+                self._request, self._run, self._service.name, self._specification, self._owner
+            )
+            if job.state != "prepared":
+                self._job = job
+                return job
+            if new or self._may_take(job):
+                mark = job.id, job.attempt
+                with _at_work_lock:
+                    ours = mark not in _at_work
+                    _at_work.add(mark)
+                if ours:
+                    try:
+                        return self._submitted(job, new)
+                    finally:
+                        with _at_work_lock:
+                            _at_work.discard(mark)
+            self._pause(_PATIENCE_S, "submitted by another process")
+
+    def _may_take(self, job: JobRecord) -> bool:
+        """Whether nobody else is at work on a prepared row; it is then this process's."""
+        own = job.owner == self._owner
+        if not own and is_alive(job.owner, job.prepared_at):
+            return False
+        return self._journal.take_over(job, self._owner)
+
+    def _submitted(self, job: JobRecord, new: bool) -> JobRecord:
+        """The row with the provider's id: found by its tag if it may have arrived before, else submitted."""
+        self._job = job
+        may_have_arrived = not new
+        sent_at = job.prepared_at or 0.0
+
+        def attempt() -> str:
+            nonlocal may_have_arrived, sent_at
+            if may_have_arrived:
+                found = self._looked_up(job.tag, sent_at)
+                if found is not None:
+                    return found
+            may_have_arrived = False
+            payload = self._request.payload()
+            self._journal.renew(job)
+            sent_at = time.time()
+            try:
+                return self._service.submit(payload, job.tag)
+            except BackendUnavailableError:
+                may_have_arrived = True
+                raise
+
+        try:
+            self.remote_id = self._patiently(attempt)
+        except TRANSIENT:
+            raise  # the row stays: whether it arrived is found out next time
+        except QnnError as error:
+            if not may_have_arrived:
+                self._journal.failed(job, str(error))
+            raise
+        self._journal.submitted(job, self.remote_id)
+        latest = self._journal.latest(job.id)
+        self._job = latest if latest is not None else job
+        return self._job
+
+    def _looked_up(self, tag: str, sent_at: float) -> str | None:
+        """The job that was sent with `tag`, waited for as long as a provider may need to list it."""
+        while True:
+            found = self._service.find(tag)
+            left = sent_at + self._service.lookup_s - time.time()
+            if found is not None or left <= 0:
+                return found
+            self._pause(min(left, max(0.05, self._service.lookup_s / 10)), "looked up")
+
+    def _fetched(self, job: JobRecord) -> list[np.ndarray]:
+        """The result from the provider, kept before it is returned."""
+        assert job.remote_id is not None
+        remote_id = job.remote_id
+        interval = min(0.05, self._service.poll_interval_s)
+        while True:
+            state = self._patiently(lambda: self._state(job, remote_id))
+            if state == "done":
+                break
+            if state in ("failed", "cancelled"):
+                self._refuse(job, remote_id, state)
+            self._pause(interval, "done")
+            interval = min(2 * interval, self._service.poll_interval_s)
+        result = self._patiently(lambda: self._service.result(remote_id, job.form_data))
+        used = self._patiently(lambda: self._service.seconds_used(remote_id))
+        self._journal.finished(job, result, used)
+        return result
+
+    def _state(self, job: JobRecord, remote_id: str) -> str:
+        try:
+            return self._service.state(remote_id)
+        except JobNotFoundError as error:
+            if time.time() - (job.submitted_at or 0.0) < self._service.lookup_s:
+                return "queued"  # the provider lists it later than it accepted it
+            error.args = (f"{error} `qnn jobs cancel {job.id}` gives it up; the same run then submits it anew.",)
+            raise
+
+    def _refuse(self, job: JobRecord, remote_id: str, state: str) -> None:
+        """Note how a job ended, and raise."""
+        why = self._patiently(lambda: self._service.why(remote_id))
+        if state == "cancelled":
+            self._journal.cancelled(job)
+        else:
+            self._journal.failed(job, why or "no reason given")
+        reason = f": {why.rstrip('.')}" if why else ""
+        raise JobFailedError(
+            f"Job {remote_id} on {self._service.name} was {state}{reason}. "
+            "Look at it at the provider; the same run submits it anew when it is started again."
+        )
+
+    def cancel_if_queued(self) -> bool:
+        """Cancel the job where the provider has not begun it; whether it was."""
+        if self._job is None or self.remote_id is None or self._service.state(self.remote_id) != "queued":
+            return False
+        self._service.cancel(self.remote_id)
+        if self._service.state(self.remote_id) != "cancelled":
+            return False
+        latest = self._journal.latest(self._job.id)
+        if latest is not None and latest.state == "submitted":
+            self._journal.cancelled(latest)
+        return True
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        return patiently(call, self._policy.retry_s, self._stop)
+
+    def _pause(self, seconds: float, until: str) -> None:
+        """Wait a little.
+
+        Raises:
+            JobTimeoutError: the deadline has passed.
+            Stopped: the call has ended.
+        """
+        left = None if self._deadline is None else self._deadline - monotonic()
+        if left is not None and left <= 0:
+            raise JobTimeoutError(
+                f"`timeout_s` must be long enough for a job on {self._service.name} to be {until}; got "
+                f"{self._policy.timeout_s:g} s. Give more, or start the same run again later."
+            )
+        if self._stop.wait(seconds if left is None else min(seconds, left)):
+            raise Stopped(f"A job on {self._service.name} was not waited for, since another one of its call failed.")

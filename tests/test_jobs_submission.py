@@ -1,0 +1,188 @@
+"""Each job of a call is submitted once, whatever the provider does."""
+
+import threading
+
+import numpy as np
+import pytest
+from job_services import Provider, arriving, request
+
+from qnn import _meter, errors
+from qnn.jobs import Journal, Policy, carry_out, run_scope
+
+
+@pytest.fixture
+def policy(tmp_path):
+    return Policy(journal=tmp_path / "jobs.sqlite3", retry_s=20.0)
+
+
+def squares(service, policy, *values, run="r", **changes):
+    with run_scope(run):
+        found = carry_out(service, [request(v, part=n, **changes) for n, v in enumerate(values)], policy)
+    return [arrays[0].tolist() for arrays in found]
+
+
+def states(policy):
+    return [job.state for job in Journal(policy.journal).jobs()]
+
+
+def test_results_come_in_the_order_of_the_requests_and_count_in_the_meter(policy):
+    service = Provider()
+    with _meter.measure() as usage:
+        assert squares(service, policy, [1, 2], [3], [4]) == [[1, 4], [9], [16]]
+    assert usage.as_dict() == {"circuits": 4, "shots": 40, "jobs": 3}
+    assert states(policy) == ["done"] * 3
+
+
+def test_the_same_run_gets_its_results_from_the_journal_and_counts_them_again(policy):
+    service = Provider()
+    squares(service, policy, [1], [2])
+    with _meter.measure() as usage:
+        assert squares(Provider(submit=[AssertionError("sent")]), policy, [1], [2]) == [[1], [4]]
+    assert usage.jobs == 2
+
+
+@pytest.mark.parametrize("change", [{"run": "other"}, {"call": (0, 1, 0)}, {"options": "p"}, {"circuit": "d"}])
+def test_whatever_is_another_run_call_or_circuit_is_submitted(policy, change):
+    service = Provider()
+    squares(service, policy, [1])
+    squares(service, policy, [1], **change)
+    assert len(service.jobs) == 2
+    assert len(set(service.tags)) == 2
+
+
+@pytest.mark.parametrize("kind", [errors.RateLimitError, errors.BackendUnavailableError])
+def test_a_request_that_fails_for_now_is_repeated(policy, kind):
+    service = Provider(submit=[kind("busy"), kind("busy")], state=[kind("busy")], result=[kind("busy")])
+    assert squares(service, policy, [3]) == [[9]]
+    assert len(service.jobs) == 1
+
+
+def test_a_lost_answer_is_looked_up_by_its_tag_and_not_sent_again(policy):
+    service = Provider(submit=[arriving(errors.BackendUnavailableError("reset"))], find=["late", "late"])
+    service.lookup_s = 2.0
+    assert squares(service, policy, [3]) == [[9]]
+    assert len(service.jobs) == 1
+    assert service.calls.count("submit") == 1
+
+
+def test_a_request_that_never_arrived_is_sent_again_after_the_provider_had_time_to_list_it(policy):
+    service = Provider(submit=[errors.BackendUnavailableError("reset")])
+    assert squares(service, policy, [3]) == [[9]]
+    assert service.calls.count("submit") == 2
+    assert service.calls.count("find") >= 2
+
+
+def test_an_error_that_repeats_is_raised_at_once_and_the_job_may_be_submitted_anew(policy):
+    service = Provider(submit=[errors.CircuitRefusedError("too deep.")])
+    with pytest.raises(errors.CircuitRefusedError, match=r"too deep\. No job was submitted") as caught:
+        squares(service, policy, [3])
+    assert caught.value.job_ids == ()
+    assert service.calls == ["submit"]
+    assert squares(service, policy, [3]) == [[9]]
+    assert states(policy) == ["failed", "done"]
+
+
+def test_patience_ends(tmp_path):
+    service = Provider(submit=[errors.RateLimitError("busy")] * 50)
+    with pytest.raises(errors.RateLimitError, match="busy"):
+        squares(service, Policy(journal=tmp_path / "j", retry_s=0.0), [3])
+    assert service.calls.count("submit") == 1
+
+
+def test_a_job_that_fails_is_named_and_its_successor_is_another_attempt(policy):
+    service = Provider(state=["failed"])
+    with pytest.raises(errors.JobFailedError, match=r"Job job-1 on provider was failed.*Submitted: 1 of 1 jobs: job-1"):
+        squares(service, policy, [3])
+    assert squares(service, policy, [3]) == [[9]]
+    assert len(service.jobs) == 2
+    assert len(set(service.tags)) == 2
+
+
+def test_when_a_job_fails_those_still_queued_are_cancelled_and_submitted_by_the_next_run(policy):
+    service = Provider()
+    service.states = {f"job-{n}": "queued" for n in range(1, 4)}
+    service.faults["state"] = ["failed"]
+    with pytest.raises(errors.JobFailedError, match="2 of them, still queued, were cancelled") as caught:
+        squares(service, policy, [1], [2], [3])
+    assert len(caught.value.job_ids) == 3
+    service.states = {name: state for name, state in service.states.items() if state == "cancelled"}
+    assert squares(service, policy, [1], [2], [3]) == [[1], [4], [9]]
+
+
+def test_a_job_that_takes_too_long_goes_on_and_is_found_again(tmp_path):
+    path = tmp_path / "j"
+    service = Provider(state=["running"] * 1000)
+    with pytest.raises(errors.JobTimeoutError, match=r"`timeout_s` must be long enough.*got 0\.1 s.*job-1") as caught:
+        squares(service, Policy(journal=path, timeout_s=0.1), [3])
+    assert caught.value.job_ids == ("job-1",)
+    service.faults.clear()
+    assert squares(service, Policy(journal=path), [3]) == [[9]]
+    assert service.calls.count("submit") == 1
+
+
+def test_a_job_that_the_provider_forgot_is_never_submitted_again_by_itself(tmp_path):
+    policy = Policy(journal=tmp_path / "j", timeout_s=0.05)
+    service = Provider(state=["running"] * 1000)
+    with pytest.raises(errors.JobTimeoutError):
+        squares(service, policy, [3])
+    service.faults.clear()
+    service.jobs.clear()
+    service.lookup_s = 0.0
+    with pytest.raises(errors.JobNotFoundError, match=r"`qnn jobs cancel [0-9a-f]{24}` gives it up"):
+        squares(service, policy, [3])
+    assert service.calls.count("submit") == 1
+
+
+def test_two_threads_with_the_same_job_submit_it_once(policy):
+    service = Provider(submit=[None], state=["running"] * 20)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(squares(service, policy, [5]))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[[25]]] * 4
+    assert len(service.jobs) == 1
+
+
+def test_a_job_that_a_dead_process_had_prepared_is_looked_up_before_it_is_sent(policy):
+    journal = Journal(policy.journal)
+    journal.claim(request([3]), "r", "provider", None, "elsewhere/1/2")
+    with journal._writing() as connection:
+        connection.execute("UPDATE jobs SET prepared_at = prepared_at - 1000")
+    service = Provider()
+    service.submit([3], journal.jobs()[0].tag)
+    assert squares(service, policy, [3]) == [[9]]
+    assert service.calls.count("submit") == 1
+
+
+def test_exact_results_of_other_runs_are_used_on_request_only_and_never_with_shots(tmp_path):
+    service = Provider()
+    path = tmp_path / "j"
+    for shots, reuse, jobs in ((0, False, 1), (0, False, 2), (0, True, 2), (10, True, 3), (10, True, 4)):
+        squares(service, Policy(journal=path, reuse_exact=reuse), [3], run=f"{shots}{reuse}{jobs}", shots=shots)
+        assert len(service.jobs) == jobs
+
+
+def test_a_stored_result_with_a_flipped_bit_is_fetched_again(policy):
+    service = Provider()
+    squares(service, policy, [3])
+    journal = Journal(policy.journal)
+    with journal._writing() as connection:
+        data = bytearray(connection.execute("SELECT result FROM jobs").fetchone()[0])
+        data[-1] ^= 1
+        connection.execute("UPDATE jobs SET result = ?", (bytes(data),))
+    assert squares(service, policy, [3]) == [[9]]
+    assert service.calls.count("result") == 2
+    assert service.calls.count("submit") == 1
+    np.testing.assert_array_equal(journal.result(journal.jobs()[0])[0], [9.0])
+
+
+def test_an_interrupt_says_which_jobs_are_under_way(policy):
+    service = Provider(state=[KeyboardInterrupt()])
+    with pytest.raises(KeyboardInterrupt) as caught:
+        squares(service, policy, [3])
+    assert "job-1" in caught.value.__notes__[0]
+    assert 'Run "r" finds them again' in caught.value.__notes__[0]
+    assert squares(service, policy, [3]) == [[9]]
+    assert len(service.jobs) == 1
