@@ -82,7 +82,7 @@ class Budget:
     max_shots: int | None = None
     max_circuits: int | None = None
     max_seconds: float | None = None
-    used: dict[str, float] = field(default_factory=lambda: {unit: 0 for unit in _UNITS})
+    used: dict[str, float] = field(default_factory=lambda: dict[str, float].fromkeys(_UNITS, 0))
 
     def __post_init__(self) -> None:
         self._lock = Lock()

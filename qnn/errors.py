@@ -159,6 +159,10 @@ class WorkerLostWarning(QnnWarning):
     """A worker process or machine was lost; what it was at is done again."""
 
 
+class DuplicateJobWarning(QnnWarning):
+    """One submission became two jobs at a provider; one of them is used."""
+
+
 class NoEffectWarning(QnnWarning):
     """A setting that has no effect as things are."""
 

@@ -67,6 +67,7 @@ def test_a_lost_answer_is_looked_up_by_its_tag_and_not_sent_again(policy):
 
 def test_a_request_that_never_arrived_is_sent_again_after_the_provider_had_time_to_list_it(policy):
     service = Provider(submit=[errors.BackendUnavailableError("reset")])
+    service.lookup_s = 2.0
     assert squares(service, policy, [3]) == [[9]]
     assert service.calls.count("submit") == 2
     assert service.calls.count("find") >= 2

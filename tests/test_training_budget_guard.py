@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from qnn import _meter
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, BudgetError
 from qnn.training import BudgetGuard, Callback, UsageLog, fit
 
 X, Y = torch.arange(7.0)[:, None], torch.arange(7) % 2
@@ -77,9 +77,34 @@ def test_a_guard_that_joins_at_a_resume_does_not_take_the_past_for_a_step(tmp_pa
     assert run(BudgetGuard(max_circuits=20), checkpoint=tmp_path).usage["circuits"] == 20
 
 
+class Reserving(Metered):
+    """Asks before it executes, as backends do; the evaluation at an epoch's end is one call of five rows."""
+
+    def forward(self, x):
+        _meter.reserve(circuits=len(x), shots=10 * len(x), jobs=1, seconds=0.5)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("limits", "executed"), [({"max_circuits": 2}, 0), ({"max_circuits": 9}, 7), ({"max_seconds": 1.9}, 7)]
+)
+def test_a_call_that_would_exceed_is_refused_before_it_is_made_even_where_no_forecast_knew(limits, executed):
+    with _meter.measure() as usage, pytest.raises(BudgetError, match=r"Nothing of it was submitted. Give a larger"):
+        fit(Reserving(), (X, Y, *HELD_OUT), callbacks=[BudgetGuard(**limits)], epochs=2, batch_size=3, progress=False)
+    assert usage.circuits == executed
+
+
+def test_seconds_that_a_run_used_before_it_was_resumed_count(tmp_path):
+    options = {"batch_size": 3, "progress": False, "restore_best": False, "checkpoint": tmp_path}
+    fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=1.5)], epochs=1, **options)
+    with pytest.raises(BudgetError, match="budget of 1.5 seconds is used up: 1.5 are used"):
+        fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=1.5)], epochs=2, **options)
+    assert fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=3.0)], epochs=2, **options).steps == 6
+
+
 def test_limits_that_cannot_be_are_refused():
-    with pytest.raises(ArgumentError, match=r"BudgetGuard must have a limit; got none.*Give `max_circuits`"):
+    with pytest.raises(ArgumentError, match=r"a budget must have a limit; got none.*Give `max_jobs`"):
         BudgetGuard()
-    for value in (0, 1.5, True):
-        with pytest.raises(ArgumentError, match="`max_shots` must be a whole number above 0, or None; got"):
+    for value in (-1, 1.5, True):
+        with pytest.raises(ArgumentError, match="`max_shots` must be a whole number from 0 up, or None; got"):
             BudgetGuard(max_shots=value)  # type: ignore[arg-type]

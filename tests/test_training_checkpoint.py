@@ -216,7 +216,7 @@ def test_another_circuit_or_other_noise_is_refused(tmp_path):
         )
 
     def trained(folder, model):
-        fit(model, (X[:4], Y[:4]), checkpoint=tmp_path / folder, **{**QUIET, "epochs": 1})
+        fit(model, (X[:4], Y[:4]), checkpoint=tmp_path / folder, **{**QUIET, "epochs": 1}, one_class=True)
 
     trained("angle", layered())
     with pytest.raises(CheckpointError, match=r"same circuits; `(angle map|circuit) of 1` was"):

@@ -266,3 +266,15 @@ def test_models_that_cannot_be_trained_are_refused():
 
     with pytest.raises(ArgumentError, match=r"outputs that depend on its trainable parameters; got outputs without"):
         fit(Detached(2, 3), blobs(), **QUIET)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_rows_of_one_class_are_refused_unless_they_are_meant(loss):
+    x, y, outputs = torch.randn(5, 2), torch.full((5,), 1), 2 if loss == "cross_entropy" else 1
+    model = torch.nn.Linear(2, outputs)
+    before = model.weight.detach().clone()
+    options = {"loss": loss, "epochs": 1, "progress": False}
+    with pytest.raises(ArgumentError, match=r"two classes or more; got class 1 in all 5 row.*`one_class=True`"):
+        fit(model, (x, y), **options)
+    assert torch.equal(model.weight, before)
+    assert fit(model, (x, y), one_class=True, **options).steps == 1

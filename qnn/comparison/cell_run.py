@@ -123,7 +123,7 @@ def _config(cell: Cell, learning_rate: float, device: torch.device) -> FitConfig
 def _warm_up(model: torch.nn.Module, task: TaskData, config: FitConfig) -> None:
     """Train a copy on two rows, so that compilers and late imports are not counted as training."""
     rows = task.train.x[:2], task.train.y[:2]
-    fit(copy.deepcopy(model), (*rows, *rows), config, epochs=1)
+    fit(copy.deepcopy(model), (*rows, *rows), config, epochs=1, one_class=True)
 
 
 @contextmanager

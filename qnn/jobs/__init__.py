@@ -1,5 +1,6 @@
 """Jobs at providers: journaled, found again after a crash, retried, never paid twice."""
 
+from qnn._meter import Budget, budget
 from qnn._run import run_scope
 from qnn.jobs.journal import Journal, default_path
 from qnn.jobs.policy import Policy
@@ -9,12 +10,14 @@ from qnn.jobs.submission import carry_out, give_up
 
 __all__ = [
     "STATES",
+    "Budget",
     "JobRecord",
     "Journal",
     "Policy",
     "RemoteState",
     "Request",
     "Service",
+    "budget",
     "carry_out",
     "default_path",
     "give_up",

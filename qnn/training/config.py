@@ -58,6 +58,7 @@ class FitConfig:
         progress: show a progress bar on stderr.
         device: torch device to train on, such as "cuda"; the model is moved there. None is where the
             model's first parameter is; the model may spread over devices.
+        one_class: train on rows of one class, too, as where later batches bring the others; they are refused else.
         data_parallel: share the rows of each batch among the processes started by torchrun (or of the present
             `torch.distributed` group), when there are several.
 
@@ -89,6 +90,7 @@ class FitConfig:
     restore_best: bool = True
     progress: bool = True
     device: str | None = None
+    one_class: bool = False
     data_parallel: bool = True
 
     def __post_init__(self) -> None:
@@ -103,7 +105,7 @@ class FitConfig:
             self._check_number(name, least=0.0, advice=f"Use {name}=0 for none.")
         if self.max_gradient_norm is not None:
             self._check_number("max_gradient_norm", above=0.0, advice="Use max_gradient_norm=None for no limit.")
-        for name in ("restore_best", "progress", "data_parallel"):
+        for name in ("restore_best", "progress", "one_class", "data_parallel"):
             if not isinstance(getattr(self, name), bool):
                 raise DtypeError(f"`{name}` must be True or False; got {getattr(self, name)!r}. Pass a bool.")
         loss_named(self.loss)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 
 from qnn._meter import measure
+from qnn._run import Run, open_run, run_scope
 from qnn.errors import ArgumentError, DtypeError
 from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.callbacks.best import RestoreBest
@@ -25,7 +27,7 @@ from qnn.training.isolation import module_mode, own_randomness, reference_tensor
 from qnn.training.losses import loss_named
 from qnn.training.metrics import Metrics, compute, named_metrics
 from qnn.training.optimizers import learning_rate, make_optimizer, make_scheduler
-from qnn.training.processes import join_world, local_device
+from qnn.training.processes import World, join_world, local_device
 from qnn.training.step import Notify, train_step
 
 
@@ -85,6 +87,7 @@ def fit(
     with (
         module_mode(model, training=True),
         own_randomness(config.seed, state.reference.device, state.rank),
+        run_scope(state.run),
         measure() as state.spent,
         ExitStack() as ends,
     ):
@@ -155,6 +158,8 @@ def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitCon
     """The state before the first epoch: model on its device, optimizer over its trainable weights."""
     loss = loss_named(config.loss)
     train, validation = read_data(data, loss)
+    if not config.one_class:
+        loss.check_classes(train.y)
     both = isinstance(sample_weight, tuple) and len(sample_weight) == 2 and validation is not None
     train = weighted(train, sample_weight[0] if both else sample_weight)
     if both and validation is not None:
@@ -189,7 +194,14 @@ def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitCon
         history=History(),
         metrics=Metrics(loss),
         world=world,
+        run=_run_of(world),
     )
+
+
+def _run_of(world: World) -> Run:
+    """The run that jobs belong to, the same in all processes: the one in which `fit` is called, or a new one."""
+    around = open_run()
+    return Run(world.gather(uuid4().hex if around is None else around.id)[0])
 
 
 def _team(state: FitState, callbacks: Sequence[Callback], checkpoint: str | Path | Checkpoint | None) -> list[Callback]:

@@ -36,6 +36,9 @@ class Loss(ABC):
     def check_targets(self, y: Tensor, part: str) -> Tensor:
         """`y` in the dtype that the loss computes with, or an error that names `part`."""
 
+    def check_classes(self, y: Tensor) -> None:  # noqa: B027
+        """Raise where the training part shows one class only, of which nothing can be learnt; most losses know none."""
+
     @abstractmethod
     def check_outputs(self, outputs: Tensor, n_rows: int, y: Tensor, part: str) -> None:
         """Raise unless outputs for `n_rows` rows can be compared with targets such as `y`."""
@@ -65,6 +68,10 @@ class CrossEntropy(Loss):
     def check_targets(self, y: Tensor, part: str) -> Tensor:
         """Labels as int64, shape (N,)."""
         return _labels(y, part, self.name)
+
+    def check_classes(self, y: Tensor) -> None:
+        """Two classes or more."""
+        _check_two_classes(y)
 
     def check_outputs(self, outputs: Tensor, n_rows: int, y: Tensor, part: str) -> None:
         """Logits of shape (n_rows, C) with C > 1, and every label below C."""
@@ -104,6 +111,10 @@ class BinaryCrossEntropy(Loss):
         labels = _labels(y, part, self.name)
         _check_classes(labels, 2, part, f'loss="{self.name}" knows two classes', 'Use loss="cross_entropy"')
         return labels
+
+    def check_classes(self, y: Tensor) -> None:
+        """Two classes or more."""
+        _check_two_classes(y)
 
     def check_outputs(self, outputs: Tensor, n_rows: int, y: Tensor, part: str) -> None:
         """One logit a row."""
@@ -250,6 +261,15 @@ def _labels(y: Tensor, part: str, loss: str) -> Tensor:
             "Number the classes 0, 1, 2, and so on."
         )
     return labels
+
+
+def _check_two_classes(y: Tensor) -> None:
+    """Raise where all labels are the same."""
+    if bool((y == y[0]).all()):
+        raise ArgumentError(
+            f"`y` of the training part must hold two classes or more; got class {int(y[0])} in all {len(y)} row(s). "
+            "Check how the data were split or sorted; `one_class=True` trains on them all the same."
+        )
 
 
 def _check_classes(y: Tensor, n_classes: int, part: str, since: str, advice: str) -> None:

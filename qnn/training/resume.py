@@ -14,7 +14,7 @@ from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.data import Rows
 from qnn.training.isolation import generator_states, reference_tensor, restore_generators
 
-_MAY_CHANGE = ("epochs", "progress", "device", "data_parallel")  # what a resumed run may set differently
+_MAY_CHANGE = ("epochs", "progress", "device", "one_class", "data_parallel")  # what a resumed run may set differently
 
 
 def capture(state: FitState, run: dict[str, Any], *, within_epoch: bool) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def capture(state: FitState, run: dict[str, Any], *, within_epoch: bool) -> dict
     device = reference_tensor(state.model).device
     return {
         "run": run,
+        "run_id": state.run.id,
         "epoch": state.epoch,
         "position": state.position,
         "step": state.step + within_epoch,  # `step` goes up after `on_step_end`
@@ -73,6 +74,7 @@ def restore(state: FitState, run: dict[str, Any], saved: dict[str, Any], where: 
         state.epoch_usage = Usage(**saved["epoch_usage"])
         state.epoch_started = time.perf_counter() - saved["epoch_wall_s"]
         state.history.load(saved["history"])
+        state.run.id = saved["run_id"]
         for name, callback in _named(state.callbacks):
             if name in saved["callbacks"]:
                 callback.load_state_dict(saved["callbacks"][name])

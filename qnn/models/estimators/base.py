@@ -178,7 +178,7 @@ class QNNEstimator(BaseEstimator):
             if kept is None:
                 kept = make_optimizer([w for w in module.parameters() if w.requires_grad], config)
             config = replace(config, learning_rate=FitConfig.learning_rate, momentum=0.0, weight_decay=0.0)
-            config = replace(config, optimizer=kept, epochs=1, restore_best=False)
+            config = replace(config, optimizer=kept, epochs=1, restore_best=False, one_class=True)
         elif self.early_stopping:
             data, weight = self._parts(X, targets, weight, strata, seed)
             callbacks.append(EarlyStopping(patience=self.n_iter_no_change, min_delta=self.tol))

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import torch
 
 from qnn._meter import Usage
+from qnn._run import Run
 from qnn.training.config import FitConfig
 from qnn.training.data import Order, Rows
 from qnn.training.losses import Loss
@@ -40,6 +42,7 @@ class FitState:
         history: the record so far.
         metrics: loss and accuracy over the current epoch's steps so far.
         world: the processes that train together.
+        run: the run that jobs at providers belong to; a checkpoint keeps its id.
         callbacks: all of them, in the order in which they are called.
         epoch: number of the current epoch, from 1; 0 before the first.
         position: steps made in the current epoch; 0 again in `on_epoch_end`.
@@ -72,6 +75,7 @@ class FitState:
     history: History
     metrics: Metrics
     world: World = ALONE
+    run: Run = field(default_factory=lambda: Run(uuid4().hex))
     scheduler: Any = None
     callbacks: list[Callback] = field(default_factory=list)
     epoch: int = 0

@@ -1,12 +1,11 @@
-"""Stopping before a budget of circuits, shots or jobs is exceeded."""
+"""Stopping before a budget of circuits, shots, jobs or seconds is exceeded."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
-from qnn._integers import whole
-from qnn._meter import Usage
-from qnn.errors import ArgumentError
+from qnn._meter import Budget, Usage, within
 from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.callbacks.usage_log import difference, largest
 
@@ -15,18 +14,20 @@ class BudgetGuard(Callback):
     """Ends training before the step, or the evaluation of an epoch, that would exceed a budget.
 
     The forecast for a step is the most that a step has used so far; the last step of an epoch, whose batch may be
-    smaller, and the evaluation after it have forecasts of their own. So the budget holds unless a
-    step needs more than every one of its kind before; the first step and the first evaluation, of which nothing is
-    known beforehand, are always made. What a run had used before it was resumed counts, and a resumed run may have
-    a larger budget.
+    smaller, and the evaluation after it have forecasts of their own. Where a step needs more than every one of its kind
+    before, and in the first step, of which nothing is known beforehand, the call that would exceed the budget is
+    refused before anything of it is executed or submitted, and `fit` raises `BudgetError`. What a run had used before
+    it was resumed counts, and a resumed run may have a larger budget. In several processes the forecasts are of all of
+    them together, and each refuses what alone exceeds the budget.
 
     Args:
         max_circuits: circuits that the whole run may execute; None is any number.
         max_shots: shots, likewise.
         max_jobs: jobs, likewise: calls to a simulator, or what a provider counts.
+        max_seconds: estimated seconds on machines that bill them, likewise; calls are refused, without a forecast.
 
     Raises:
-        ArgumentError: no limit is given, or one that is no whole number above 0.
+        ArgumentError: no limit is given, or one that is no number above 0.
 
     Example:
         >>> BudgetGuard(max_shots=1_000_000).limits
@@ -34,20 +35,17 @@ class BudgetGuard(Callback):
     """
 
     def __init__(
-        self, *, max_circuits: int | None = None, max_shots: int | None = None, max_jobs: int | None = None
+        self,
+        *,
+        max_circuits: int | None = None,
+        max_shots: int | None = None,
+        max_jobs: int | None = None,
+        max_seconds: float | None = None,
     ) -> None:
-        given = {"circuits": max_circuits, "shots": max_shots, "jobs": max_jobs}
-        self.limits: dict[str, int] = {}
-        for name, limit in given.items():
-            number = whole(limit)
-            if limit is not None and (number is None or number < 1):
-                raise ArgumentError(f"`max_{name}` must be a whole number above 0, or None; got {limit!r}. Try 1000.")
-            if number is not None:
-                self.limits[name] = number
-        if not self.limits:
-            raise ArgumentError(
-                "BudgetGuard must have a limit; got none. Give `max_circuits`, `max_shots` or `max_jobs`."
-            )
+        self._budget = Budget(max_jobs, max_shots, max_circuits, max_seconds)
+        limits = {"circuits": max_circuits, "shots": max_shots, "jobs": max_jobs, "seconds": max_seconds}
+        self.limits = {name: limit for name, limit in limits.items() if limit is not None}
+        self._refusing = ExitStack()
         self._run: FitState | None = None
         self._forget()
 
@@ -57,9 +55,11 @@ class BudgetGuard(Callback):
         self._next = "step"
 
     def on_fit_start(self, state: FitState) -> None:
-        """Forget an earlier run."""
+        """Forget an earlier run, and refuse from now on what would exceed the budget."""
         self._run = state
         self._forget()
+        self._budget.used = dict.fromkeys(self._budget.used, 0)
+        self._refusing.enter_context(within(self._budget))
 
     def on_epoch_start(self, state: FitState) -> None:
         """What was used before the epoch does not count for its first step."""
@@ -80,11 +80,13 @@ class BudgetGuard(Callback):
 
     def on_fit_end(self, state: FitState) -> None:
         """Let go of the run."""
+        self._refusing.close()
         self._run = None
 
     def _learn(self, state: FitState, kind: str) -> None:
         """Remember what was used since the last joint."""
         before, self._used = self._used, Usage(**state.usage.as_dict())
+        self._budget.used |= self._used.as_dict()  # of all processes, and from before this guard joined
         if before is not None:
             self._costs[kind] = largest(self._costs.get(kind, Usage()), difference(self._used, before))
 
@@ -93,7 +95,7 @@ class BudgetGuard(Callback):
         forecast = self._costs.get(self._next, unknown)
         used, more = (self._used or Usage()).as_dict(), forecast.as_dict()
         for name, limit in self.limits.items():
-            if used[name] + more[name] > limit:
+            if name != "seconds" and used[name] + more[name] > limit:
                 state.stop_now = True
                 reason = f"budget of {limit} {name}: {used[name]} used, the next {self._next} would use {more[name]}"
                 state.stop_reason = state.stop_reason or reason
@@ -101,11 +103,13 @@ class BudgetGuard(Callback):
     def state_dict(self) -> dict[str, Any]:
         """What was used so far, and the forecasts."""
         costs = {kind: usage.as_dict() for kind, usage in self._costs.items()}
-        return {"used": (self._used or Usage()).as_dict(), "costs": costs, "next": self._next}
+        seconds = self._budget.used["seconds"]
+        return {"used": (self._used or Usage()).as_dict(), "seconds": seconds, "costs": costs, "next": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with them; a run that had used up its budget ends at once."""
         self._used = Usage(**state["used"])
+        self._budget.used = {**state["used"], "seconds": state["seconds"]}
         self._costs = {kind: Usage(**counts) for kind, counts in state["costs"].items()}
         self._next = state["next"]
         if self._run is not None:
