@@ -55,6 +55,7 @@ _ROOMS = (
     "circuits",
     "comparison",
     "errors",
+    "fakecloud",
     "gradients",
     "jobs",
     "layers",

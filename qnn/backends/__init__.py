@@ -14,6 +14,7 @@ from qnn.backends.registry import from_specification, list_backends, resolve
 if TYPE_CHECKING:
     from qnn.backends.aer import Aer
     from qnn.backends.braket import Braket
+    from qnn.backends.fakecloud import FakeCloud
     from qnn.backends.ibm import IBM
     from qnn.backends.pennylane import PennyLane
     from qnn.backends.statevector import Statevector
@@ -28,6 +29,7 @@ __all__ = [
     "Capabilities",
     "Estimate",
     "Executable",
+    "FakeCloud",
     "PennyLane",
     "Statevector",
     "Workers",
@@ -39,6 +41,7 @@ __all__ = [
 _LAZY = {
     "Aer": "aer",
     "Braket": "braket",
+    "FakeCloud": "fakecloud",
     "IBM": "ibm",
     "PennyLane": "pennylane",
     "Statevector": "statevector",

@@ -20,9 +20,15 @@ _CLASSES = {  # by the name of their module
     "pennylane": "PennyLane",
     "ibm": "IBM",
     "braket": "Braket",
+    "fakecloud": "FakeCloud",
 }
 # What names a device after a colon: an example to write.
-_WITH_DEVICE = {"pennylane": "pennylane:default.qubit", "ibm": "ibm:fake_manila", "braket": "braket:local"}
+_WITH_DEVICE = {
+    "pennylane": "pennylane:default.qubit",
+    "ibm": "ibm:fake_manila",
+    "braket": "braket:local",
+    "fakecloud": "fakecloud:http://127.0.0.1:8137",
+}
 _PLAIN = (str, int, float, bool, type(None))
 _shared: dict[tuple[Any, ...], Backend] = {}
 
@@ -31,8 +37,8 @@ def resolve(backend: str | Backend, **options: Any) -> Backend:
     """The backend of that name, with options.
 
     Args:
-        backend: "statevector", "aer", "pennylane:<device>", "ibm:<device>", "braket:<device>", or a `Backend`, which
-            is returned as it is.
+        backend: "statevector", "aer", "pennylane:<device>", "ibm:<device>", "braket:<device>", "fakecloud:<url>", or a
+            `Backend`, which is returned as it is.
         **options: options of the backend's class, such as ``noise="fake_manila"`` for "aer". Equal names with equal
             plain options share one backend, and so its compiled circuits. Every backend on this machine has
             ``workers=4``, and with it ``rows_per_task``: see `qnn.backends.Workers`.
@@ -115,7 +121,7 @@ def list_backends() -> list[BackendInfo]:
     found += [_probe(f"pennylane:{name}", "PennyLane device") for name in _load_module("pennylane").list_devices()]
     found.append(_probe("ibm:fake_manila", "IBM's fake devices, on this machine"))
     found.append(_probe("braket:local", "Amazon Braket's local simulator"))
-    for family in ("ibm", "braket"):
+    for family in ("ibm", "braket", "fakecloud"):
         found += _load_module(family).survey()
     return found
 
