@@ -57,6 +57,7 @@ class AerExecutable(SettingsExecutable):
         Raises:
             CapabilityError: exact values are asked of random trajectories.
             BackendError: Aer failed.
+            BudgetError: a budget has no room for the call.
         """
         check_operands(self.circuit, angles, shots, keys)
         if shots is None and not self.backend.capabilities.exact:
@@ -69,6 +70,7 @@ class AerExecutable(SettingsExecutable):
             return self._without_running(angles, shots, keys)
         widest = max(len(s.confusions) for s in self._settings)
         check_table(self.circuit, n_rows, widest, "Measure fewer wires, or run fewer rows at a time.")
+        self.reserve(n_rows, shots)
         values = dense_angles(angles)
         if shots is not None and self.backend.sampler == "aer":
             result = from_counts(self.plan, self._counts(values, shots, keys), angles, shots)

@@ -103,6 +103,7 @@ class PennyLaneExecutable(Executable):
 
         Raises:
             BackendError: the device cannot run the circuit, or cannot run it exactly.
+            BudgetError: a budget has no room for the call.
         """
         check_operands(self.circuit, angles, shots, keys)
         n_rows = angles.n_rows
@@ -110,6 +111,7 @@ class PennyLaneExecutable(Executable):
             counts = [np.zeros((n_rows, 2 ** len(s.wires)), dtype=np.int64) for s in self.plan.settings]
             result = Estimate(like(np.zeros((n_rows, self.circuit.n_outputs)) + self.plan.constants, angles))
             return result if shots is None else from_counts(self.plan, counts, angles, shots)
+        self.reserve(n_rows, shots)
         columns = self._columns(angles, repeat=shots is not None)
         if shots is None:
             result = Estimate(like(self._exact(columns, n_rows), angles))

@@ -69,6 +69,7 @@ class StatevectorExecutable(Executable):
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row; see `Executable.run`."""
         check_operands(self.circuit, angles, shots, keys)
+        self.reserve(angles.n_rows, shots)
         self.record(angles.n_rows, shots)
         if shots is None:
             return Estimate(
@@ -80,6 +81,7 @@ class StatevectorExecutable(Executable):
 
     def linearize(self, angles: Angles, *, need_shared: bool, need_rows: bool) -> tuple[Estimate, torch.Tensor]:
         """Exact values and the final states, by which `pullback` runs the circuit in reverse."""
+        self.reserve(angles.n_rows, None)
         self.record(angles.n_rows, None)
         values, states = self._forward(angles, need_shared or need_rows)
         return Estimate(values), states

@@ -110,6 +110,7 @@ class WorkersExecutable(Executable):
 
         Raises:
             BackendError: workers were ended from outside, again and again.
+            BudgetError: a budget has no room for the call, or for the next piece of it where it runs in this process.
         """
         check_operands(self.circuit, angles, shots, keys)
         tasks = self._tasks(angles.n_rows)
@@ -126,6 +127,8 @@ class WorkersExecutable(Executable):
                 for part, some in zip(parts, part_keys, strict=True)
             ]
             return _joined(found)
+        circuits = angles.n_rows * self.circuits_per_row(shots)  # reserved here: other processes know of no budgets
+        _meter.reserve(circuits=circuits, shots=circuits * (shots or 0), jobs=self.jobs_for(angles.n_rows, shots))
         key_rows = None if keys is None else keys.cpu().numpy()
         calls = [(*c, shots, None if key_rows is None else key_rows[_whole(t)]) for t, c in self._calls(tasks, angles)]
         results = worker_pool.compute(self.backend.processes, worker_pool.run_rows, calls)
@@ -214,6 +217,10 @@ class WorkersExecutable(Executable):
         """Calls of the inner backend, in whichever process."""
         parts = [part for task in self._tasks(n_rows) for part in task]
         return sum(self.inner.jobs_for(part.stop - part.start, shots) for part in parts)
+
+    def reserve(self, n_rows: int, shots: int | None) -> None:
+        """Take one call that torch differentiates itself from the open budgets."""
+        self.inner.reserve(n_rows, shots)
 
     def record(self, n_rows: int, shots: int | None) -> None:
         """Count one call that torch differentiates itself."""

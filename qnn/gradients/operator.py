@@ -114,6 +114,7 @@ def _differentiable(shared: torch.Tensor, rows: torch.Tensor, key: str) -> torch
     plan = plan_of(key)
     if _has_values(rows):
         _check_finite(plan, shared, rows)
+        plan.amplitudes.reserve(rows.shape[0], None)
         plan.amplitudes.record(rows.shape[0], None)
     return plan.amplitudes.differentiable(plan.angles(shared, rows))
 
