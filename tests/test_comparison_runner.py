@@ -137,15 +137,19 @@ def test_only_what_is_missing_is_run(finished, tmp_path, monkeypatch):
     out = shutil.copytree(finished.out, tmp_path / "run")
     lines = (out / "records.jsonl").read_text().splitlines(keepends=True)
     (out / "records.jsonl").write_text("".join(lines[:3] + lines[4:6]) + lines[6][:40])  # 3 and 6 gone, 7 torn off
-    ran, real = [], runner.run_cell
+    ran, runs, real = [], set(), runner.run_cell
 
-    def watched(cell, rate):
+    def watched(cell, rate, jobs):
         ran.append(cell.id)
-        return real(cell, rate)
+        runs.add(jobs)
+        return real(cell, rate, jobs)
 
     monkeypatch.setattr(runner, "run_cell", watched)
     run_without_report(out)
     cells = [cell.id for cell in finished.study.cells()]
+    assert len(runs) == 2
+    folder = (finished.out / ".run").read_text()
+    assert all(run.startswith(f"{folder}/") for run in runs)  # what was paid for before the crash is found again
     assert sorted(ran) == sorted([cells[3], cells[7]])  # 6 is a first seed: its trial is kept
     assert unmeasured(out / "records.jsonl") == unmeasured(finished.out / "records.jsonl")
 
@@ -223,10 +227,10 @@ def test_a_full_disk_stops_the_study_and_leaves_it_resumable(finished, tmp_path,
 def test_a_diverging_trial_is_not_chosen_but_a_diverging_cell_stops(tmp_path, monkeypatch):
     real = runner.run_cell
 
-    def fragile(cell, rate):
+    def fragile(cell, rate, jobs):
         if rate > 0.02:
             raise TrainingError("The loss must stay finite; got nan.")
-        return real(cell, rate)
+        return real(cell, rate, jobs)
 
     monkeypatch.setattr(runner, "run_cell", fragile)
     records = run_without_report(tmp_path / "run", task="iris")
@@ -237,7 +241,7 @@ def test_a_diverging_trial_is_not_chosen_but_a_diverging_cell_stops(tmp_path, mo
         (0.03, "The loss must stay finite; got nan."),
     }
 
-    def broken(cell, rate):
+    def broken(cell, rate, jobs):
         raise TrainingError("The loss must stay finite; got nan.")
 
     monkeypatch.setattr(runner, "run_cell", broken)

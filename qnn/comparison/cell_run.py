@@ -9,17 +9,19 @@ from contextlib import contextmanager
 
 import torch
 
+from qnn._run import run_scope
 from qnn.baselines import count_weights
 from qnn.comparison.budget import Budget
 from qnn.comparison.contestants import build_model, count_quantum_weights
 from qnn.comparison.measure import PeakMemory, device_name, training_device, versions
 from qnn.comparison.records import CURVES, Record
 from qnn.comparison.study import Cell
+from qnn.layers import QuantumLayer
 from qnn.tasks import TaskData, load_task
 from qnn.training import FitConfig, evaluate, fit
 
 
-def run_cell(cell: Cell, learning_rate: float) -> Record:
+def run_cell(cell: Cell, learning_rate: float, run: str | None = None) -> Record:
     """Train and test one contestant.
 
     Everything but `measured` is a function of the arguments alone.
@@ -27,12 +29,14 @@ def run_cell(cell: Cell, learning_rate: float) -> Record:
     Args:
         cell: what to run.
         learning_rate: one of the grid of the cell's budget.
+        run: id of the run that its jobs at providers belong to, so that a cell which is run again finds those it paid
+            for; None draws one.
 
     Raises:
         TrainingError: the loss is not finite.
     """
     task = load_cell_task(cell)
-    with _one_thread():
+    with run_scope(run), _one_thread():
         model = build_model(cell.contestant, task, cell.seed)
         device = torch.device(training_device(cell.contestant.quantum))
         model.to(device)
@@ -121,7 +125,12 @@ def _config(cell: Cell, learning_rate: float, device: torch.device) -> FitConfig
 
 
 def _warm_up(model: torch.nn.Module, task: TaskData, config: FitConfig) -> None:
-    """Train a copy on two rows, so that compilers and late imports are not counted as training."""
+    """Train a copy on two rows, so that compilers and late imports are not counted as training.
+
+    Not where that would be a job that somebody pays for.
+    """
+    if any(layer.backend.capabilities.remote for layer in model.modules() if isinstance(layer, QuantumLayer)):
+        return
     rows = task.train.x[:2], task.train.y[:2]
     fit(copy.deepcopy(model), (*rows, *rows), config, epochs=1, one_class=True)
 

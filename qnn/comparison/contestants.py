@@ -28,7 +28,7 @@ DEFAULT_MODELS = (
     "cnn",
     "logistic",
 )
-_SAMPLED = ("aer",)  # backends that are compared with shots; all others run exactly
+_SAMPLED = ("aer",)  # backends that are compared with shots, beside those that can do nothing else
 
 
 def parse_contestant(name: str, *, n_qubits: int, n_layers: int, shots: int) -> Contestant:
@@ -57,8 +57,8 @@ def parse_contestant(name: str, *, n_qubits: int, n_layers: int, shots: int) -> 
     if model != "hybrid":
         raise unknown_name("model", name, known_models())
     backend, plus, noise = place.partition("+")
-    sampled = backend in _SAMPLED
-    if plus and not sampled:
+    sampled = backend in _SAMPLED or (bool(at) and not plus and not resolve(backend).capabilities.exact)
+    if plus and backend not in _SAMPLED:
         raise ArgumentError(
             f'`models` must name noise only on a backend that simulates it ({", ".join(_SAMPLED)}); got "{name}". '
             f'Write "hybrid@aer+{noise or "fake_manila"}".'

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from qnn._files import write_atomic
 from qnn.comparison.lines import JsonLines
@@ -22,6 +23,7 @@ STUDY = "study.json"
 RECORDS = "records.jsonl"
 TRIALS = "trials.jsonl"
 _LOCK = ".lock"
+_RUN = ".run"
 
 
 class RunFolder:
@@ -35,6 +37,14 @@ class RunFolder:
         self.path = Path(path)
         self.records = JsonLines(self.path / RECORDS)
         self.trials = JsonLines(self.path / TRIALS)
+
+    @property
+    def run_id(self) -> str:
+        """The run that jobs at providers belong to: drawn when the folder was made, and of no other folder."""
+        path = self.path / _RUN
+        if not path.exists():
+            write_atomic(path, uuid4().hex)
+        return path.read_text()
 
     @contextmanager
     def open(self, study: Study) -> Iterator[RunFolder]:
@@ -147,7 +157,7 @@ def _show(value: Any) -> str:
 
 def _ours(name: str) -> bool:
     """True for what a process killed while it made study.json leaves behind."""
-    return name == _LOCK or name.startswith(f".{STUDY}.")
+    return name in (_LOCK, _RUN) or name.startswith((f".{STUDY}.", f".{_RUN}."))
 
 
 @contextmanager

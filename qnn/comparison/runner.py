@@ -89,11 +89,14 @@ class _Campaign:
         missing = self._total() - self._done()
         with tqdm(total=self._total(), initial=self._done(), unit="run", disable=not progress, desc="compare") as bar:
             if ready and jobs == 0:
-                self._work_off(ready, _run_here, 1, bar)
+                self._work_off(ready, lambda run: _run_here(run, self._jobs_of(run)), 1, bar)
             elif ready:
                 with hire(engine, jobs, missing) as crew:
                     self._work_off(
-                        ready, lambda run: crew.submit(request(run.cell, run.learning_rate)), crew.slots, bar
+                        ready,
+                        lambda run: crew.submit(request(run.cell, run.learning_rate, self._jobs_of(run))),
+                        crew.slots,
+                        bar,
                     )
         self._sort_files()
 
@@ -175,6 +178,10 @@ class _Campaign:
         self.folder.trials.rewrite(self.trials[name] for name in trials if name in self.trials)
         self.folder.records.rewrite(self.records[cell.id] for cell in cells)
 
+    def _jobs_of(self, run: Run) -> str:
+        """The run that a training's jobs at providers belong to: the same when the study goes on in this folder."""
+        return f"{self.folder.run_id}/{run.id}"
+
     def _longest_first(self) -> list[Cell]:
         """Groups in the order in which to start them, so that no long one is left for the end."""
         return sorted(self.groups.values(), key=lambda cell: -_cost(cell))
@@ -197,11 +204,11 @@ class _Campaign:
         return cell.table, cell.task, cell.contestant.name
 
 
-def _run_here(run: Run) -> Future[Any]:
+def _run_here(run: Run, jobs: str) -> Future[Any]:
     """Train in this process, now; whatever is wrong with the cell is raised as it is."""
     future: Future[Any] = Future()
     try:
-        future.set_result(run_cell(run.cell, run.learning_rate).as_dict())
+        future.set_result(run_cell(run.cell, run.learning_rate, jobs).as_dict())
     except TrainingError as error:
         future.set_result(error)
     return future

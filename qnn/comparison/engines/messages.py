@@ -19,9 +19,10 @@ from qnn.comparison.study import Cell
 from qnn.errors import StudyError, TrainingError
 
 
-def request(cell: Cell, learning_rate: float) -> str:
-    """What a worker is sent."""
-    return json.dumps({"qnn": qnn.__version__, "cell": asdict(cell), "learning_rate": learning_rate})
+def request(cell: Cell, learning_rate: float, run: str | None = None) -> str:
+    """What a worker is sent; `run` is the run that its jobs at providers belong to."""
+    wanted = {"qnn": qnn.__version__, "cell": asdict(cell), "learning_rate": learning_rate, "run": run}
+    return json.dumps(wanted)
 
 
 def serve(text: str) -> str:
@@ -73,4 +74,5 @@ def _serve(wanted: dict[str, Any]) -> dict[str, Any]:
     from qnn.comparison.cell_run import run_cell
 
     with threadpool_limits(1):  # and of those that were there before
-        return {"record": run_cell(Cell.from_dict(wanted["cell"]), wanted["learning_rate"]).as_dict()}
+        cell = Cell.from_dict(wanted["cell"])
+        return {"record": run_cell(cell, wanted["learning_rate"], wanted.get("run")).as_dict()}
