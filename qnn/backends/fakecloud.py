@@ -17,11 +17,10 @@ from qnn.backends.fakecloud_wire import packed
 from qnn.backends.operands import check_operands, check_table, dense_angles
 from qnn.backends.requests import joined, run_jobs
 from qnn.circuits.circuit import Circuit
-from qnn.errors import ArgumentError, CapabilityError
+from qnn.errors import ArgumentError
 from qnn.jobs import Policy
 
 _SECONDS_PER_JOB, _SECONDS_PER_EXECUTION = 0.01, 1e-4  # the service's price, as documented
-_MAX_WIRES = 24  # of the service, unless it is started with others
 
 
 class FakeCloud(CompilingBackend):
@@ -98,8 +97,8 @@ class FakeCloud(CompilingBackend):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Exact and sampled, by jobs; wires as in a service that was started without options."""
-        return Capabilities(remote=True, keyed=self.keyed, max_wires=_MAX_WIRES)
+        """Exact and sampled, by jobs; circuits that are too wide are refused by the service."""
+        return Capabilities(remote=True, keyed=self.keyed)
 
     def specification(self) -> dict[str, Any]:
         """The options that differ from their defaults, without the token."""
@@ -112,11 +111,6 @@ class FakeCloud(CompilingBackend):
 
     def _compile(self, circuit: Circuit) -> FakeCloudExecutable:
         """Nothing is sent before it runs."""
-        if circuit.n_wires > _MAX_WIRES:
-            raise CapabilityError(
-                f"`n_qubits` must be at most {_MAX_WIRES} to run on {self.name}; got {circuit.n_wires}. "
-                "Use fewer qubits."
-            )
         return FakeCloudExecutable(circuit, self)
 
 

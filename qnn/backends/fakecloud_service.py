@@ -185,6 +185,7 @@ class FakeCloudService(Service):
             BackendError: see the table of statuses; no answer is `BackendUnavailableError`.
         """
         body = None if data is None else json.dumps(data)
+        self._token.header()  # where there is none, nothing is sent, and nothing tried again
         try:
             status, answer = self._exchanged(method, path, body)
         except (OSError, HTTPException, ValueError) as error:

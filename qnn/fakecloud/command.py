@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
+from qnn import _worker_process
 from qnn.errors import ArgumentError, StorageError
 from qnn.fakecloud.faults import FAULTS
 from qnn.fakecloud.requests import Cloud
@@ -29,7 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="write the token here, for the owner only")
     parser.add_argument("--store", type=Path, metavar="FILE", help="keep jobs here: they outlive the service")
-    parser.add_argument("--end-with-parent", action="store_true", help="end when the process that started it has ended")
+    parser.add_argument(
+        "--end-with-parent", action="store_true", help="end with the process that started it, and leave Ctrl-C to it"
+    )
     for name, default in Settings().as_json().items():
         flag, text = f"--{name.replace('_', '-')}", Settings.__dataclass_fields__[name].metadata["text"]
         kind = KINDS[name].removesuffix(" | None")
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         _write_secret(arguments.token_file, token)
         told = f"  token in {arguments.token_file}" if told else ""
     if arguments.end_with_parent:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        _worker_process.prepare(os.getppid())
     print(f"{server.url}{told}", flush=True)
     try:
         server.serve_forever(poll_interval=0.1)
@@ -109,9 +110,3 @@ def _write_secret(path: Path, token: str) -> None:
         raise StorageError(
             f'`--token-file` must be a file that can be written; "{path}" cannot: {error.strerror}. Choose another one.'
         ) from error
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(0)

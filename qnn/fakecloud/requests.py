@@ -131,6 +131,10 @@ class Cloud:
             executions = n_rows * int(payload["circuits_per_row"]) * (int(payload["shots"] or 1))
         except (LookupError, TypeError, ValueError) as error:
             raise Refused(400, f"the payload cannot be read: {error!r}") from error
+        if executions < 0:
+            raise Refused(400, f"`shots` must be a positive integer, or null; got {payload['shots']}")
+        if not isinstance(payload["tag"], str):
+            raise Refused(400, f"`tag` must be a text; got {payload['tag']!r}")
         if n_wires > settings.max_wires:
             raise Refused(400, f"the circuit has {n_wires} wires, and the machine {settings.max_wires}")
         if executions > settings.max_executions:
@@ -200,10 +204,11 @@ class Cloud:
 
     def payload(self, job_id: str) -> dict[str, Any]:
         """What was received, for tests."""
-        return self._job(job_id).payload
+        job = self.jobs.get(job_id)
+        return {} if job is None else job.payload
 
     def _job(self, job_id: str) -> Job:
         job = self.jobs.get(job_id)
-        if job is None:
-            raise Refused(404, f"no job {job_id}")
+        if job is None or time.time() < job.created + self.settings.id_lag_s:
+            raise Refused(404, f"no job {job_id}", "id_lag_s" if job else None)
         return job

@@ -27,6 +27,7 @@ class Settings:
     seconds_per_job: float = _option(0.0, "seconds that a job takes at least")
     order: str = _option("first", "which queued job runs next: first, last or random")
     tag_lag_s: float = _option(0.0, "seconds until a job is found by its tag, and listed")
+    id_lag_s: float = _option(0.0, "seconds until a job is found by its id (404 before)")
     result_lag_s: float = _option(0.0, "seconds from the end of a job until its result can be had (503 before)")
     max_wires: int = _option(24, "widest circuit (400 beyond)")
     max_executions: int = _option(10_000_000, "circuits times shots of a job (400 beyond)")
