@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qnn.backends.braket import Braket
     from qnn.backends.fakecloud import FakeCloud
     from qnn.backends.ibm import IBM
+    from qnn.backends.mitigation import Mitigated
     from qnn.backends.pennylane import PennyLane
     from qnn.backends.statevector import Statevector
     from qnn.backends.workers import Workers
@@ -30,6 +31,7 @@ __all__ = [
     "Estimate",
     "Executable",
     "FakeCloud",
+    "Mitigated",
     "PennyLane",
     "Statevector",
     "Workers",
@@ -43,6 +45,7 @@ _LAZY = {
     "Braket": "braket",
     "FakeCloud": "fakecloud",
     "IBM": "ibm",
+    "Mitigated": "mitigation",
     "PennyLane": "pennylane",
     "Statevector": "statevector",
     "Workers": "workers",

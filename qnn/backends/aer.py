@@ -17,7 +17,7 @@ from qnn._integers import whole
 from qnn._optional import require
 from qnn.backends import noise_model
 from qnn.backends._qiskit import SIMULATOR_BASIS, BoundCircuit, Placement, gate_names, gates_of, in_setting, place
-from qnn.backends.aer_executable import AerExecutable, MeasuredSetting
+from qnn.backends.aer_executable import AerExecutable, AerPlace, MeasuredSetting
 from qnn.backends.base import Capabilities
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.noise_model import ModelNoise, NoiseSource
@@ -185,14 +185,15 @@ class Aer(CompilingBackend):
         _check_gates([name for b in bound for name, _ in gates_of(b.circuit)], method)
         hardware = self._hardware(method, len(placement.physical))
         simulator = AerSimulator(method=method, noise_model=model, runtime_parameter_bind_enable=True, **hardware)
-        measured = [_measured_setting(b, model) for b in bound]
-        return AerExecutable(
-            circuit,
-            self,
-            simulator,
-            measured,
-            self._facts(placement, bound, method) | {"processor": hardware["device"]},
-        )
+
+        def executable(circuit: Circuit, bound: Sequence[BoundCircuit]) -> AerExecutable:
+            measured = [_measured_setting(b, model) for b in bound]
+            facts = self._facts(placement, bound, method) | {"processor": hardware["device"]}
+            return AerExecutable(
+                circuit, self, simulator, measured, facts, AerPlace(placement, tuple(basis), executable)
+            )
+
+        return executable(circuit, bound)
 
     def _check_width(self, n_wires: int, available: int | None) -> None:
         if available is not None and n_wires > available:

@@ -8,6 +8,7 @@ a pure function and never a matter of trial and error.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 
 from qnn import _meter
 from qnn.circuits.circuit import Circuit
+from qnn.circuits.folding import Folding
 from qnn.circuits.settings import MeasurementPlan, plan_measurements
 from qnn.errors import CapabilityError
 from qnn.jobs.service import Service
@@ -75,6 +77,10 @@ class Capabilities:
         max_wires: largest number of wires, or None.
         rowwise: a row's exact values are the same to the last bit, and its shots by their key, whatever rows are beside
             it.
+        counts: with shots, returns how often each outcome was seen.
+        verbatim: executes the gates that were compiled, on the qubits that they were compiled for; otherwise something
+            behind `compile` may cancel gates or move them.
+        linear: values are linear in outcome distributions, which is what shift rules need.
     """
 
     exact: bool = True
@@ -86,10 +92,16 @@ class Capabilities:
     keyed: bool = True
     max_wires: int | None = None
     rowwise: bool = False
+    counts: bool = True
+    verbatim: bool = True
+    linear: bool = True
 
 
 class Executable(ABC):
     """A circuit, ready to run on one backend."""
+
+    #: Noise by that of the circuit as it was compiled.
+    noise_scale: float = 1.0
 
     def __init__(self, circuit: Circuit, backend: Backend) -> None:
         self.circuit = circuit
@@ -158,6 +170,24 @@ class Executable(ABC):
             return
         circuits = n_rows * self.circuits_per_row(shots)
         _meter.record(circuits=circuits, shots=circuits * (shots or 0), jobs=1)
+
+    def once(self, shots: int | None) -> _meter.Usage:
+        """What is executed before the first call with so many shots, and not again."""
+        return _meter.Usage()
+
+    def folded(self, folding: Folding) -> Executable | None:
+        """The same circuit from more gates, on the same qubits, for the same angles.
+
+        None where nothing is transpiled, so that folding the gates of `circuit` does it.
+        """
+        return None
+
+    def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:
+        """A circuit of no gates, or of a bit flip on each of `wires`, that measures Z on them by the same detectors.
+
+        None where nothing is transpiled, so that wires are what they are in any circuit.
+        """
+        return None
 
     def _no_vjp(self) -> str:
         return (

@@ -23,6 +23,9 @@ from qnn.errors import ArgumentError, BackendError, CapabilityError, unknown_nam
 # Devices that PennyLane itself lists and that are not made of qubits, or compute nothing.
 _NOT_QUBITS = frozenset({"default.gaussian", "default.qutrit", "default.qutrit.mixed", "null.qubit"})
 
+# Simulators of PennyLane's own, known to apply the gates that they are given; a plugin may transpile.
+_AS_WRITTEN = ("default.", "lightning.", "reference.")
+
 
 class PennyLane(CompilingBackend):
     """A PennyLane device; rows run by parameter broadcasting where it has that, else by PennyLane's expansion.
@@ -60,7 +63,11 @@ class PennyLane(CompilingBackend):
     def capabilities(self) -> Capabilities:
         """Exact and with shots; the device draws by itself, so keys are not honoured."""
         limits = [self._n_wires, _memory_limit(self.device)]
-        return Capabilities(keyed=False, max_wires=min((n for n in limits if n is not None), default=None))
+        return Capabilities(
+            keyed=False,
+            max_wires=min((n for n in limits if n is not None), default=None),
+            verbatim=self.device.startswith(_AS_WRITTEN),
+        )
 
     def specification(self) -> dict[str, Any] | None:
         """Name and options; None when an option is a live object, or a seed, which one device alone must draw from."""

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qnn.circuits.circuit import Circuit, Operation
+from qnn.circuits.observables import Expectation, pauli
+
 
 def apply_confusion(distribution: np.ndarray, confusions: Sequence[np.ndarray | None]) -> np.ndarray:
     """The distribution of reported outcomes, q(m) = Σ_o Π_k C_k[o_k, m_k] p(o).
@@ -25,3 +28,9 @@ def apply_confusion(distribution: np.ndarray, confusions: Sequence[np.ndarray | 
             reported = [true[0] * confusion[0, bit] + true[1] * confusion[1, bit] for bit in (0, 1)]
             tensor = np.stack(reported, axis)
     return tensor.reshape(distribution.shape)
+
+
+def flip_circuit(n_wires: int, wires: Sequence[int], flips: bool, others: Sequence[int] = ()) -> Circuit:
+    """Nothing, or a bit flip on each of `wires`, and <Z> on each of them and then of the others."""
+    operations = tuple(Operation("PauliX", (wire,)) for wire in wires) if flips else ()
+    return Circuit(n_wires, operations, tuple(Expectation(pauli(((wire, "Z"),))) for wire in (*wires, *others)))

@@ -41,12 +41,16 @@ def resolve(backend: str | Backend, **options: Any) -> Backend:
             `Backend`, which is returned as it is.
         **options: options of the backend's class, such as ``noise="fake_manila"`` for "aer". Equal names with equal
             plain options share one backend, and so its compiled circuits. Every backend on this machine has
-            ``workers=4``, and with it ``rows_per_task``: see `qnn.backends.Workers`.
+            ``workers=4``, and with it ``rows_per_task``: see `qnn.backends.Workers`. Every backend has
+            ``mitigation="readout"``, "zne", "readout+zne" or a dictionary of options: see `qnn.backends.Mitigated`.
 
     Raises:
         UnknownNameError: no such backend.
         ArgumentError: the backend has no such option, or options are given with an object.
     """
+    mitigation = options.pop("mitigation", None)
+    if mitigation is not None:
+        return _mitigated(resolve(backend, **options), mitigation)
     workers, rows_per_task = (options.pop(name, None) for name in ("workers", "rows_per_task"))
     if workers is not None:
         spread = {"processes": workers} | ({} if rows_per_task is None else {"rows_per_task": rows_per_task})
@@ -76,6 +80,15 @@ def resolve(backend: str | Backend, **options: Any) -> Backend:
     if key not in _shared:
         _shared[key] = cls(**arguments)
     return _shared[key]
+
+
+def _mitigated(inner: Backend, mitigation: object) -> Backend:
+    """`inner` with mitigation; shared, with its calibrations, where `inner` is."""
+    room = _load_module("mitigation")
+    found = room.Mitigated(inner, **room.read(mitigation))
+    if not any(inner is shared for shared in _shared.values()):
+        return found
+    return _shared.setdefault(("mitigation", id(inner), repr(found.mitigation.plain())), found)
 
 
 def variant(present: Backend, backend: str | Backend | None, options: Mapping[str, Any]) -> tuple[Backend, bool]:

@@ -121,7 +121,7 @@ def run_rows(
     """In a worker: run the circuit of `recipe`, one call of the backend for each piece of so many rows.
 
     Args:
-        recipe: pickled backend (or its specification) and circuit.
+        recipe: pickled backend (or its specification), circuit, and how that is folded or None.
         shared: shape (S,).
         rows: shape (N, R).
         sizes: rows of each piece, which sum to N.
@@ -172,12 +172,13 @@ def pull_back(
 def _executable(recipe: bytes) -> Executable:
     from qnn.backends.registry import from_specification
 
-    backend, circuit = pickle.loads(recipe)
+    backend, circuit, folding = pickle.loads(recipe)
     if isinstance(backend, dict):
         backend = from_specification(backend)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", QnnWarning)  # the parent compiles the circuit too, and has warned
-        return backend.compile(circuit)
+        executable = backend.compile(circuit)
+        return executable if folding is None else executable.folded(folding)
 
 
 def _angles(shared: np.ndarray, rows: np.ndarray) -> Angles:

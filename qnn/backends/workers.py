@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import Context
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executabl
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.operands import check_operands, check_table
 from qnn.circuits.circuit import Circuit
+from qnn.circuits.folding import Folding
 from qnn.errors import ArgumentError, CapabilityError
 
 ROWS_PER_TASK = 64
@@ -66,6 +68,8 @@ class Workers(CompilingBackend):
         why = None
         if isinstance(self.inner, Workers):
             why = "has worker processes already"
+        elif hasattr(self.inner, "mitigation"):
+            why = "calibrates itself in this process and takes `workers` beside `mitigation`, by name"
         elif self.inner.capabilities.remote:
             why = "runs on another machine, in one job"
         elif "seed" in getattr(self.inner, "device_options", {}):
@@ -100,10 +104,12 @@ class Workers(CompilingBackend):
 class WorkersExecutable(Executable):
     """A circuit that this process and its workers have each compiled."""
 
-    def __init__(self, circuit: Circuit, backend: Workers, inner: Executable) -> None:
+    def __init__(self, circuit: Circuit, backend: Workers, inner: Executable, folding: Folding | None = None) -> None:
         super().__init__(circuit, backend)
         self.backend: Workers = backend
         self.inner: Any = inner
+        self.noise_scale = inner.noise_scale
+        self._folding = folding
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row; see `Executable.run`.
@@ -197,7 +203,7 @@ class WorkersExecutable(Executable):
         inner = self.backend.inner
         specification = inner.specification()
         try:
-            return cloudpickle.dumps((inner if specification is None else specification, self.circuit))
+            return cloudpickle.dumps((inner if specification is None else specification, self.circuit, self._folding))
         except Exception as error:  # options of a backend may be anything
             raise ArgumentError(
                 f"`backend` must be made of options that can be pickled to reach worker processes; got {inner!r} "
@@ -208,6 +214,15 @@ class WorkersExecutable(Executable):
         """The inner backend's facts, and how rows are spread."""
         spread = {"worker_processes": self.backend.processes, "rows_per_task": self.backend.rows_per_task}
         return self.inner.describe() | spread
+
+    def folded(self, folding: Folding) -> Executable | None:
+        """The inner executable, folded in every process."""
+        found = self.inner.folded(folding)
+        return None if found is None else WorkersExecutable(self.circuit, self.backend, found, folding)
+
+    def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:
+        """The inner backend's: one row, which runs in this process."""
+        return self.inner.flipped(wires, flips)
 
     def circuits_per_row(self, shots: int | None) -> int:
         """Those of the inner backend."""

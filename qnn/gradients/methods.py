@@ -36,11 +36,18 @@ def choose(request: str, capabilities: Capabilities, shots: int | None, backend_
     if request == "auto":
         if exact and capabilities.vjp:
             return "adjoint", "exact, and the backend has amplitudes: two states per row whatever the depth"
+        if not capabilities.linear:
+            return "finite-difference", "values are no linear function of outcome distributions, as shift rules need"
         return "parameter-shift", "exact rule per gate, needs expectation values only"
     if request not in METHODS:
         raise unknown_name("gradient method", request, (*METHODS, "auto"))
     if request in ("adjoint", "backprop"):
         _require_amplitudes(request, capabilities, exact, backend_name)
+    if request == "parameter-shift" and not capabilities.linear:
+        raise CapabilityError(
+            '`gradient="parameter-shift"` needs values that are linear in outcome distributions; got a `mitigation` of '
+            f'backend "{backend_name}" by an exponential or with `clip`. Use gradient="finite-difference".'
+        )
     return request, "as requested"
 
 

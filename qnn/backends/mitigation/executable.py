@@ -1,0 +1,244 @@
+"""One circuit, mitigated: run at several scales of noise, detectors inverted, and extrapolated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+
+from qnn import _meter
+from qnn.backends.base import Angles, Backend, Estimate, Executable
+from qnn.backends.estimation import like
+from qnn.backends.mitigation import scaling
+from qnn.backends.mitigation.calibration import Calibration, calibrate
+from qnn.backends.mitigation.exact_readout import ExactReadout
+from qnn.backends.mitigation.extrapolation import Extrapolation, extrapolation
+from qnn.backends.mitigation.options import Options
+from qnn.backends.mitigation.readout import Readout
+from qnn.backends.operands import check_operands
+from qnn.circuits.circuit import Circuit
+from qnn.circuits.folding import Folding
+from qnn.errors import ArgumentError, CapabilityError, NoEffectWarning
+
+CALIBRATION_SHOTS = 10_000
+_POSITION = 48  # bits of a sampling key's position, above which the scale of noise is written
+
+
+class MitigatedExecutable(Executable):
+    """A circuit at all scales of noise, and the circuits that calibrate its detectors.
+
+    Args:
+        circuit: what is measured.
+        backend: the `Mitigated`.
+        place: where circuits run.
+        options: what is mitigated, and how.
+    """
+
+    def __init__(self, circuit: Circuit, backend: Backend, place: Backend, options: Options) -> None:
+        super().__init__(circuit, backend)
+        self._place, self._options = place, options
+        self._plainly = place.compile(circuit)
+        self._calibrations: dict[tuple[int | None, int], tuple[Calibration, Readout]] = {}
+        self._lock = Lock()
+        self._scaled = self._at_scales(self._plainly)
+        self._warn_if_nothing_folds()
+
+    def _at_scales(self, executable: Executable) -> list[Executable]:
+        scales = self._options.scales or (1.0,)
+        found = [scaling.folded(executable, Folding(scale, self._options.kind)) for scale in scales]
+        reached = {round(e.noise_scale, 9) for e in found}
+        if len(reached) == 1:
+            return found[:1]  # there are no gates to fold
+        if len(reached) < len(found):
+            raise ArgumentError(
+                f"`zne` must have scales that differ for this circuit; got {scales}, for which folding whole gates "
+                f"gives {[round(e.noise_scale, 3) for e in found]}. Use odd numbers."
+            )
+        return found
+
+    def _warn_if_nothing_folds(self) -> None:
+        if self._options.scales and len(self._scaled) == 1 and self.circuit.operations and self.plan.settings:
+            warnings.warn(
+                f'`zne` has no effect on a circuit without gates to fold by folding="{self._options.kind}". '
+                'Use folding="global", or leave `zne` out.',
+                NoEffectWarning,
+                stacklevel=5,  # the caller of `compile`
+            )
+
+    @cached_property
+    def _exact(self) -> tuple[ExactReadout | None, list[Executable]]:
+        """For exact values: what is measured instead, and the executables that measure it."""
+        if not self._options.readout:
+            return None, self._scaled
+        instead = ExactReadout(self.circuit.measurements)
+        return instead, self._at_scales(self._place.compile(self.circuit.with_measurements(instead.measurements)))
+
+    def _executables(self, shots: int | None) -> list[Executable]:
+        return self._exact[1] if shots is None else self._scaled
+
+    @cached_property
+    def _extrapolation(self) -> Extrapolation | None:
+        if len(self._scaled) == 1:
+            return None
+        scales = [executable.noise_scale for executable in self._scaled]
+        return extrapolation(self._options.curve, scales, self._options.asymptote, self.plan)
+
+    def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
+        """Execute every row at every scale, one call of the backend each.
+
+        Raises:
+            CapabilityError: the backend returned no counts, or there are too many outcomes.
+            BackendError: a detector cannot be inverted, or what the backend raises.
+            BudgetError: a budget has no room for all of it; nothing was executed.
+        """
+        check_operands(self.circuit, angles, shots, keys)
+        if not angles.n_rows or not self.plan.settings:
+            return self._plainly.run(angles, shots=shots, keys=keys)
+        self._check_budgets(angles.n_rows, shots, keys)
+        calibrated = self._calibrated(shots, keys) if self._options.readout else None
+        found = [
+            executable.run(angles, shots=shots, keys=_keys_at(keys, number))
+            for number, executable in enumerate(self._executables(shots))
+        ]
+        return self._combined(found, calibrated, angles, shots)
+
+    def _combined(
+        self,
+        found: Sequence[Estimate],
+        calibrated: tuple[Calibration, Readout] | None,
+        angles: Angles,
+        shots: int | None,
+    ) -> Estimate:
+        """The mitigated estimate from those at each scale."""
+        readout = None if calibrated is None else calibrated[1]
+        frequencies: list[list[np.ndarray]] = []
+        variances: list[np.ndarray] | None = None
+        if calibrated is None:
+            values = [_array(e.values) for e in found]
+            if shots is not None:
+                variances = [_array(e.variance) for e in found if e.variance is not None]
+        elif shots is None:
+            instead = self._exact[0]
+            assert instead is not None
+            values = [instead.values(_array(e.values), calibrated[0]) for e in found]
+        else:
+            assert readout is not None
+            frequencies = [self._frequencies(estimate, shots) for estimate in found]
+            values = [readout.values(f) for f in frequencies]
+            variances = [readout.variance(f, shots) for f in frequencies]
+        stacked = np.stack(values)
+        zero, slopes = stacked[0], np.ones_like(stacked)
+        if self._extrapolation is not None:
+            zero, slopes = self._extrapolation.at_zero(stacked)
+        if not variances:
+            return Estimate(like(zero, angles), shots=shots)
+        variance = sum(s**2 * v for s, v in zip(slopes, variances, strict=True))
+        if readout is not None:  # of the calibration, which all scales have in common
+            for moved in zip(*(readout.by_calibration(f) for f in frequencies), strict=True):
+                slope = sum(s * by for s, (_, by) in zip(slopes, moved, strict=True))
+                variance = variance + slope**2 * moved[0][0]
+        return Estimate(like(zero, angles), like(variance, angles), shots)
+
+    def _frequencies(self, estimate: Estimate, shots: int) -> list[np.ndarray]:
+        if estimate.counts is None:
+            raise CapabilityError(
+                f"`readout` must have counts to mitigate; backend {self._place!r} returned none. "
+                'Use mitigation="zne", or leave `mitigation` out.'
+            )
+        return [counts.cpu().numpy() / shots for counts in estimate.counts]
+
+    # calibration ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _wires(self) -> tuple[int, ...]:
+        """Measured wires."""
+        return tuple(sorted({wire for setting in self.plan.settings for wire in setting.wires}))
+
+    @cached_property
+    def _flips(self) -> tuple[Executable, Executable]:
+        """What prepares all zeros and all ones."""
+        zeros, ones = (scaling.flipped(self._plainly, self._wires, flips) for flips in (False, True))
+        return zeros, ones
+
+    def _calibration_shots(self, shots: int | None) -> int | None:
+        return None if shots is None else self._options.calibration_shots or max(CALIBRATION_SHOTS, shots)
+
+    def _name(self, shots: int | None, keys: torch.Tensor | None) -> tuple[int | None, int]:
+        """Which calibration a run takes: one for each seed, so that it depends on no other layer's runs."""
+        keyed = shots is not None and keys is not None
+        return self._calibration_shots(shots), int(keys[0, 0]) if keyed and keys is not None else 0
+
+    def _calibrated(self, shots: int | None, keys: torch.Tensor | None) -> tuple[Calibration, Readout]:
+        name = self._name(shots, keys)
+        with self._lock:
+            if name not in self._calibrations:
+                calibration = calibrate(*self._flips, self._wires, *name)
+                self._calibrations[name] = calibration, Readout(self.plan, calibration, bool(self._options.clip))
+            return self._calibrations[name]
+
+    # bookkeeping ----------------------------------------------------------------------------------------------
+
+    def once(self, shots: int | None) -> _meter.Usage:
+        """The calibration circuits, before the first call."""
+        if not self._options.readout or not self.plan.settings:
+            return _meter.Usage()
+        shots = self._calibration_shots(shots)
+        circuits = sum(executable.circuits_per_row(shots) for executable in self._flips)
+        jobs = sum(executable.jobs_for(1, shots) for executable in self._flips)
+        return _meter.Usage(circuits=circuits, shots=circuits * (shots or 0), jobs=jobs)
+
+    def circuits_per_row(self, shots: int | None) -> int:
+        """Those of all scales."""
+        return sum(executable.circuits_per_row(shots) for executable in self._executables(shots))
+
+    def jobs_for(self, n_rows: int, shots: int | None) -> int:
+        """Those of all scales."""
+        return sum(executable.jobs_for(n_rows, shots) for executable in self._executables(shots))
+
+    def seconds_for(self, n_rows: int, shots: int | None) -> float | None:
+        """Those of all scales; None where nobody bills them."""
+        each = [executable.seconds_for(n_rows, shots) for executable in self._executables(shots)]
+        known = [seconds for seconds in each if seconds is not None]
+        return sum(known) if len(known) == len(each) else None
+
+    def _check_budgets(self, n_rows: int, shots: int | None, keys: torch.Tensor | None) -> None:
+        """Refuse here what would exceed a budget half-way; each call reserves its own share."""
+        first = self._options.readout and self._name(shots, keys) not in self._calibrations
+        usage = self.once(shots) if first else _meter.Usage()
+        circuits = n_rows * self.circuits_per_row(shots)
+        usage.add(circuits, circuits * (shots or 0), self.jobs_for(n_rows, shots))
+        seconds = self.seconds_for(n_rows, shots) if self.backend.capabilities.remote else 0.0
+        _meter.reserve(**usage.as_dict(), seconds=seconds)
+        _meter.reserve(**{unit: -amount for unit, amount in usage.as_dict().items()}, seconds=-(seconds or 0.0))
+
+    def describe(self) -> dict[str, Any]:
+        """The inner backend's facts, and what is mitigated."""
+        facts = self._plainly.describe()
+        options = self._options
+        if options.readout and self.plan.settings:
+            shots = options.calibration_shots or f"{CALIBRATION_SHOTS:,} or more"
+            facts["readout_mitigation"] = f"{self.once(1).circuits} circuits of {shots} shots before the first run"
+        if self._extrapolation is not None:
+            facts["noise_scales"] = ", ".join(f"{e.noise_scale:g}" for e in self._scaled)
+            facts["two_qubit_gates_by_scale"] = ", ".join(str(e.describe()["two_qubit_gates"]) for e in self._scaled)
+            facts["extrapolation"] = f"{options.curve}, {options.kind} folding"
+        return facts
+
+
+def _array(values: torch.Tensor | None) -> np.ndarray:
+    assert values is not None
+    return values.detach().cpu().double().numpy()
+
+
+def _keys_at(keys: torch.Tensor | None, number: int) -> torch.Tensor | None:
+    """Sampling keys of a scale, apart from all others; the first draws what a circuit without mitigation draws."""
+    if keys is None or not number:
+        return keys
+    apart = keys.clone()
+    apart[:, 3] += number << _POSITION
+    return apart
