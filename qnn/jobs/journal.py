@@ -28,6 +28,7 @@ VERSION = 1
 _MARK = 0x716E6E4A  # "qnnJ", in the header of the file
 _BUSY_S = 60.0
 _COLUMNS = tuple(field.name for field in fields(JobRecord))
+_MARKS = "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version"  # at one moment
 _FILTERS = ("id", "run", "state", "backend", "circuit")
 _SCHEMA = f"""
 CREATE TABLE jobs (
@@ -224,20 +225,19 @@ class Journal:
 
     def _check(self, connection: sqlite3.Connection, path: Path) -> None:
         """Make the tables of a new file; refuse one that is something else."""
-        mark, version = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        if (mark, version) == (_MARK, VERSION):
-            return
-        if mark == 0 and version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            connection.execute("BEGIN IMMEDIATE")  # another process may be at it
-            if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {_MARK}")
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("COMMIT")
-            return
+        for _ in range(2):  # another process may have made the tables between two looks
+            mark, version = connection.execute(_MARKS).fetchone()
+            if (mark, version) == (_MARK, VERSION):
+                return
+            if mark == 0 and version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                connection.execute("BEGIN IMMEDIATE")  # another process may be at it
+                if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA application_id = {_MARK}")
+                    connection.execute(f"PRAGMA user_version = {VERSION}")
+                connection.execute("COMMIT")
+                return
         kind = f"a journal of version {version}" if mark == _MARK else "another database"
         raise JournalError(
             f'`journal` must be a file of jobs of version {VERSION}; "{path}" is {kind}. Give another path.'
