@@ -227,7 +227,7 @@ def test_as_many_workers_as_asked_for_and_needed(jobs, needed, slots):
 def test_a_request_is_plain_data_and_describes_the_cell():
     cell = STUDY.cells()[0]
     wanted = json.loads(request(cell, 0.03))
-    assert set(wanted) == {"qnn", "cell", "learning_rate"}
+    assert set(wanted) == {"qnn", "cell", "learning_rate", "run"}
     assert Cell.from_dict(wanted["cell"]) == cell and Cell.from_dict(wanted["cell"]).id == cell.id
 
 

@@ -99,15 +99,27 @@ def test_a_job_that_fails_is_named_and_its_successor_is_another_attempt(policy):
     assert len(set(service.tags)) == 2
 
 
+class FailsLast(Provider):
+    """Its first job fails once all three are there; the others wait in the queue."""
+
+    def state(self, remote_id):
+        found = super().state(remote_id)
+        if len(self.jobs) <= 3 and found == "done":
+            return "failed" if remote_id == "job-1" and len(self.jobs) == 3 else "queued"
+        return found
+
+    def cancel(self, remote_id):
+        self.states[remote_id] = "cancelled"
+
+
 def test_when_a_job_fails_those_still_queued_are_cancelled_and_submitted_by_the_next_run(policy):
-    service = Provider()
-    service.states = {f"job-{n}": "queued" for n in range(1, 4)}
-    service.faults["state"] = ["failed"]
+    service = FailsLast()
     with pytest.raises(errors.JobFailedError, match="2 of them, still queued, were cancelled") as caught:
         squares(service, policy, [1], [2], [3])
     assert len(caught.value.job_ids) == 3
-    service.states = {name: state for name, state in service.states.items() if state == "cancelled"}
+    service.jobs["other"] = ([], "")
     assert squares(service, policy, [1], [2], [3]) == [[1], [4], [9]]
+    assert sorted(states(policy)) == ["cancelled"] * 2 + ["done"] * 3 + ["failed"]
 
 
 def test_a_job_that_takes_too_long_goes_on_and_is_found_again(tmp_path):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from threading import Event
-from time import monotonic
 from typing import Any, cast
 
 import numpy as np
@@ -16,9 +15,9 @@ from qnn._run import current_run
 from qnn.errors import BackendError, JobTimeoutError, JournalError, QnnError
 from qnn.jobs.journal import Journal
 from qnn.jobs.policy import Policy
-from qnn.jobs.record import JobRecord
 from qnn.jobs.service import Request, Service
-from qnn.jobs.tracking import Stopped, Tracker
+from qnn.jobs.tracking import Tracker
+from qnn.jobs.watching import Stopped, Watcher
 
 _MOST_THREADS = 32
 _NAMED = 3  # ids in a message
@@ -69,12 +68,11 @@ class _Call:
     ) -> None:
         self._service, self._requests = service, requests
         self._stop = Event()
-        deadline = None if policy.timeout_s is None else monotonic() + policy.timeout_s
-        self._journal = Journal(policy.journal)
+        journal = Journal(policy.journal)
+        watcher = Watcher(service, journal, policy, self._stop)
         self._run = current_run().id
         self._trackers = [
-            Tracker(service, request, self._journal, policy, self._run, specification, self._stop, deadline)
-            for request in requests
+            Tracker(service, request, journal, policy, self._run, specification, watcher) for request in requests
         ]
 
     @property
@@ -157,19 +155,3 @@ class _Call:
             error.args = (f"{error} Submitted: {len(ids)} of {len(self._requests)} jobs: {some}. {further}".rstrip(),)
         else:
             error.args = (f"{error} No job was submitted.",)
-
-
-def give_up(journal: Journal, job: JobRecord, service: Service | None) -> JobRecord:
-    """Cancel a job that has not ended, at the provider where it is known there; what became of it.
-
-    Args:
-        journal: where it stands.
-        job: any row; one that has ended stays as it is.
-        service: of its backend; None only forgets it here.
-    """
-    if job.state in ("prepared", "submitted"):
-        remote_id = job.remote_id or (service.find(job.tag) if service is not None else None)
-        if service is not None and remote_id is not None:
-            service.cancel(remote_id)
-        journal.cancelled(job)
-    return journal.latest(job.id) or job

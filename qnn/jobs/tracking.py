@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from threading import Event, Lock
-from time import monotonic
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
-from qnn.errors import BackendUnavailableError, JobFailedError, JobNotFoundError, JobTimeoutError, QnnError
+from qnn.errors import (
+    ArgumentError,
+    AuthenticationError,
+    BackendUnavailableError,
+    CapabilityError,
+    CircuitRefusedError,
+    QuotaError,
+)
 from qnn.jobs.journal import Journal
 from qnn.jobs.owner import is_alive, this_process
 from qnn.jobs.policy import Policy
 from qnn.jobs.record import JobRecord
-from qnn.jobs.retrying import TRANSIENT, patiently
 from qnn.jobs.service import Request, Service
+from qnn.jobs.watching import Watcher
 
-T = TypeVar("T")
+_REFUSALS = (ArgumentError, AuthenticationError, CapabilityError, CircuitRefusedError, QuotaError)
 _PATIENCE_S = 0.5  # between two looks at a row that another process works on
 _at_work: set[tuple[str, int]] = set()  # rows that threads of this process are submitting
 _at_work_lock = Lock()
-
-
-class Stopped(QnnError):
-    """Another job of the same call failed, so that this one is not waited for."""
 
 
 class Tracker:
@@ -38,8 +40,7 @@ class Tracker:
         policy: patience.
         run: id of the run.
         specification: of the backend, for the journal.
-        stop: set when the call ends early.
-        deadline: by `time.monotonic`; None is never.
+        watcher: what waits.
     """
 
     def __init__(
@@ -50,12 +51,11 @@ class Tracker:
         policy: Policy,
         run: str,
         specification: Mapping[str, Any] | None,
-        stop: Event,
-        deadline: float | None,
+        watcher: Watcher,
     ) -> None:
         self._service, self._request, self._journal = service, request, journal
         self._policy, self._run, self._specification = policy, run, specification
-        self._stop, self._deadline = stop, deadline
+        self._watcher = watcher
         self._owner = this_process()
         self._job: JobRecord | None = None
         self.remote_id: str | None = None
@@ -75,7 +75,7 @@ class Tracker:
             if found is not None:
                 return found
             self._journal.damaged(job)
-        return self._fetched(job)
+        return self._watcher.fetched(job)
 
     def _of_another_run(self) -> JobRecord | None:
         if not self._policy.reuse_exact or self._request.shots:
@@ -102,7 +102,7 @@ class Tracker:
                     finally:
                         with _at_work_lock:
                             _at_work.discard(mark)
-            self._pause(_PATIENCE_S, "submitted by another process")
+            self._watcher.pause(_PATIENCE_S, "submitted by another process")
 
     def _may_take(self, job: JobRecord) -> bool:
         """Whether nobody else is at work on a prepared row; it is then this process's."""
@@ -120,7 +120,7 @@ class Tracker:
         def attempt() -> str:
             nonlocal may_have_arrived, sent_at
             if may_have_arrived:
-                found = self._looked_up(job.tag, sent_at)
+                found = self._watcher.looked_up(job.tag, sent_at)
                 if found is not None:
                     return found
             may_have_arrived = False
@@ -134,10 +134,8 @@ class Tracker:
                 raise
 
         try:
-            self.remote_id = self._patiently(attempt)
-        except TRANSIENT:
-            raise  # the row stays: whether it arrived is found out next time
-        except QnnError as error:
+            self.remote_id = self._watcher.patiently(attempt)
+        except _REFUSALS as error:  # after any other, whether it arrived is found out next time
             if not may_have_arrived:
                 self._journal.failed(job, str(error))
             raise
@@ -145,55 +143,6 @@ class Tracker:
         latest = self._journal.latest(job.id)
         self._job = latest if latest is not None else job
         return self._job
-
-    def _looked_up(self, tag: str, sent_at: float) -> str | None:
-        """The job that was sent with `tag`, waited for as long as a provider may need to list it."""
-        while True:
-            found = self._service.find(tag)
-            left = sent_at + self._service.lookup_s - time.time()
-            if found is not None or left <= 0:
-                return found
-            self._pause(min(left, max(0.05, self._service.lookup_s / 10)), "looked up")
-
-    def _fetched(self, job: JobRecord) -> list[np.ndarray]:
-        """The result from the provider, kept before it is returned."""
-        assert job.remote_id is not None
-        remote_id = job.remote_id
-        interval = min(0.05, self._service.poll_interval_s)
-        while True:
-            state = self._patiently(lambda: self._state(job, remote_id))
-            if state == "done":
-                break
-            if state in ("failed", "cancelled"):
-                self._refuse(job, remote_id, state)
-            self._pause(interval, "done")
-            interval = min(2 * interval, self._service.poll_interval_s)
-        result = self._patiently(lambda: self._service.result(remote_id, job.form_data))
-        used = self._patiently(lambda: self._service.seconds_used(remote_id))
-        self._journal.finished(job, result, used)
-        return result
-
-    def _state(self, job: JobRecord, remote_id: str) -> str:
-        try:
-            return self._service.state(remote_id)
-        except JobNotFoundError as error:
-            if time.time() - (job.submitted_at or 0.0) < self._service.lookup_s:
-                return "queued"  # the provider lists it later than it accepted it
-            error.args = (f"{error} `qnn jobs cancel {job.id}` gives it up; the same run then submits it anew.",)
-            raise
-
-    def _refuse(self, job: JobRecord, remote_id: str, state: str) -> None:
-        """Note how a job ended, and raise."""
-        why = self._patiently(lambda: self._service.why(remote_id))
-        if state == "cancelled":
-            self._journal.cancelled(job)
-        else:
-            self._journal.failed(job, why or "no reason given")
-        reason = f": {why.rstrip('.')}" if why else ""
-        raise JobFailedError(
-            f"Job {remote_id} on {self._service.name} was {state}{reason}. "
-            "Look at it at the provider; the same run submits it anew when it is started again."
-        )
 
     def cancel_if_queued(self) -> bool:
         """Cancel the job where the provider has not begun it; whether it was."""
@@ -206,22 +155,3 @@ class Tracker:
         if latest is not None and latest.state == "submitted":
             self._journal.cancelled(latest)
         return True
-
-    def _patiently(self, call: Callable[[], T]) -> T:
-        return patiently(call, self._policy.retry_s, self._stop)
-
-    def _pause(self, seconds: float, until: str) -> None:
-        """Wait a little.
-
-        Raises:
-            JobTimeoutError: the deadline has passed.
-            Stopped: the call has ended.
-        """
-        left = None if self._deadline is None else self._deadline - monotonic()
-        if left is not None and left <= 0:
-            raise JobTimeoutError(
-                f"`timeout_s` must be long enough for a job on {self._service.name} to be {until}; got "
-                f"{self._policy.timeout_s:g} s. Give more, or start the same run again later."
-            )
-        if self._stop.wait(seconds if left is None else min(seconds, left)):
-            raise Stopped(f"A job on {self._service.name} was not waited for, since another one of its call failed.")
