@@ -21,6 +21,7 @@ VERBS = {
     "compare": "train quantum and classical models on equal budgets, with a verdict and a report",
     "doctor": "show what is installed, and which backends and devices are usable here",
     "fakecloud": "run a provider on this machine, with queues, limits and faults",
+    "jobs": "list, await, cancel or export the jobs that were submitted to providers",
     "predict": "predict the rows of a table with a trained bundle, and watch for drift",
     "train": "train a quantum neural network on a table or a task, and write a bundle",
 }
