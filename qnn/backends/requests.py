@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from hashlib import blake2b
 from typing import Any
 
@@ -13,6 +14,8 @@ from qnn import _meter, _seeding
 from qnn._fingerprint import fingerprint
 from qnn.backends.base import Executable
 from qnn.jobs import Policy, Request, Service, carry_out
+
+_PATIENCE = frozenset(field.name for field in fields(Policy))  # options that change no result: no part of a job
 
 
 def digest(*arrays: np.ndarray | None) -> str:
@@ -73,7 +76,9 @@ def run_jobs(
     """
     backend = executable.backend
     specification = backend.specification()
-    settings = {"backend": specification or backend.name, "shots": shots, **(options or {})}
+    named = specification or {"name": backend.name}
+    place = {key: value for key, value in named.items() if key not in _PATIENCE}
+    settings = {"backend": place, "shots": shots, **(options or {})}
     numbers = None if keys is None else keys.cpu().numpy()
     parts = [slice(start, min(start + rows_per_job, len(angles))) for start in range(0, len(angles), rows_per_job)]
     requests = [

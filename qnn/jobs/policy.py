@@ -7,6 +7,20 @@ from pathlib import Path
 
 from qnn.errors import ArgumentError, DtypeError
 
+#: Options of remote backends that change how long one waits and where jobs are kept, and no result.
+PATIENCE = frozenset(
+    {
+        "journal",
+        "timeout_s",
+        "retry_s",
+        "reuse_exact",
+        "poll_interval_s",
+        "lookup_s",
+        "max_parallel",
+        "request_timeout_s",
+    }
+)
+
 
 @dataclass(frozen=True)
 class Policy:
