@@ -13,9 +13,7 @@ import torch
 from qnn import _meter, _seeding
 from qnn._fingerprint import fingerprint
 from qnn.backends.base import Executable
-from qnn.jobs import Policy, Request, Service, carry_out
-
-_PATIENCE = frozenset(field.name for field in fields(Policy))  # options that change no result: no part of a job
+from qnn.jobs import PATIENCE, Policy, Request, Service, carry_out
 
 
 def digest(*arrays: np.ndarray | None) -> str:
@@ -77,7 +75,7 @@ def run_jobs(
     backend = executable.backend
     specification = backend.specification()
     named = specification or {"name": backend.name}
-    place = {key: value for key, value in named.items() if key not in _PATIENCE}
+    place = {key: value for key, value in named.items() if key not in PATIENCE}
     settings = {"backend": place, "shots": shots, **(options or {})}
     numbers = None if keys is None else keys.cpu().numpy()
     parts = [slice(start, min(start + rows_per_job, len(angles))) for start in range(0, len(angles), rows_per_job)]
