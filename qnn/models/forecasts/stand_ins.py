@@ -92,7 +92,7 @@ def _outputs(model: torch.nn.Module, x: torch.Tensor, shape: tuple[int, ...], *,
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, QnnError) and not isinstance(error, ShapeError):
             raise
-        found = "" if given else ", as its first layer takes"
+        found = "" if given else ", as its first layer takes,"
         raise ArgumentError(
             f"`input_shape` must be the shape of a row of the model; rows of shape {shape}{found} do not go through it "
             f"({error}). Give the shape of one row of x, or the data themselves."

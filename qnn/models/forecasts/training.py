@@ -119,6 +119,7 @@ def _forecast(stage: Rehearsal, train: Rows, validation: Rows | None, config: Fi
     data = (part.x, part.y) if validation is None else (part.x, part.y, validation.x, validation.y)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"torch\.optim\.lr_scheduler")  # a copied one misses its optimizer
+        warnings.simplefilter("ignore", NoEffectWarning)  # the optimizer has its own learning rate now
         fit(stage.model, data, _rehearsed(stage, config), callbacks=[joints])
     evaluation = joints.evaluation
     if validation is None and len(part) < n and any(used != Amount() for used in evaluation.values()):
@@ -188,17 +189,15 @@ def _evaluate_most(optimizer: torch.optim.LBFGS, closure: Any) -> Any:
 
 def _rehearsed(stage: Rehearsal, config: FitConfig) -> FitConfig:
     """`config` for one epoch of the copy, in this process."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoEffectWarning)  # the optimizer has its own learning rate now
-        return replace(
-            config,
-            epochs=1,
-            optimizer=config.optimizer if stage.optimizer is None else stage.optimizer,
-            scheduler=stage.scheduler,
-            metrics={"metric": lambda y, predictions: 0.0} if config.metrics else (),
-            progress=False,
-            data_parallel=False,
-        )
+    return replace(
+        config,
+        epochs=1,
+        optimizer=config.optimizer if stage.optimizer is None else stage.optimizer,
+        scheduler=stage.scheduler,
+        metrics={"metric": lambda y, predictions: 0.0} if config.metrics else (),
+        progress=False,
+        data_parallel=False,
+    )
 
 
 def _some(rows: Rows, n: int) -> Rows:
