@@ -10,12 +10,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qnn.errors import ArgumentError, QnnWarning
+from qnn.errors import ArgumentError, BudgetError, QnnWarning
 
 if TYPE_CHECKING:
     from qnn.models.tables import TableModel
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_OVER_BUDGET = 2
+_UNLIMITED = {"max_circuits": 10**18}  # counts, so that a limit given later knows what was used before
 _LISTS = ("features", "categorical", "classes", "metrics")
 
 # option -> (type, metavar, help); None where left out, so that defaults are those of the functions
@@ -56,6 +58,12 @@ _FIT: dict[str, tuple[Any, str, str]] = {
     "seed": (int, "N", "of weights, the order of rows and shots (default: 0)"),
 }
 
+_LIMITS: dict[str, tuple[Any, str, str]] = {
+    "max_jobs": (int, "N", "jobs at a provider, or calls to a simulator, of the whole run"),
+    "max_shots": (int, "N", "shots of all circuits together"),
+    "max_seconds": (float, "S", "estimated seconds on machines that bill them"),
+}
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb `train` to the command line."""
@@ -85,6 +93,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--checkpoint", metavar="FOLDER", help="where to save what is needed to go on")
     where.add_argument("--no-checkpoint", action="store_true", help="save nothing on the way")
+    limits = parser.add_argument_group("limits", "refused before anything of it is executed or submitted")
+    for name, (kind, metavar, text) in _LIMITS.items():
+        limits.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what the same command would use, and execute and write nothing"
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", action="store_true", help="no progress display, no summary")
     shown.add_argument("--json", action="store_true", help="print the scores as JSON")
@@ -95,23 +109,52 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb.
 
     Returns:
-        0, or 130 after Ctrl-C.
+        0, 2 where a limit was reached, or 130 after Ctrl-C.
     """
-    from qnn.models.tables import is_main, train_table  # loads torch and PennyLane: seconds that --help need not take
+    from qnn.models.tables import is_main  # loads torch and PennyLane: seconds that --help need not take
 
-    options = _options(arguments)
     out = arguments.out or Path(f"{Path(arguments.data).stem}.qnn")
-    main = is_main()
+    options = _options(arguments) | {
+        "out": out,
+        "checkpoint": arguments.checkpoint or not arguments.no_checkpoint,
+        "overwrite": arguments.overwrite,
+    }
+    limits = {name: getattr(arguments, name) for name in _LIMITS if getattr(arguments, name) is not None}
+    if arguments.dry_run:
+        return _dry_run(arguments, options, limits, main=is_main())
+    return _train(arguments, options, limits, main=is_main())
+
+
+def _dry_run(arguments: argparse.Namespace, options: dict[str, Any], limits: dict[str, Any], *, main: bool) -> int:
+    """Print what training would use."""
+    from qnn.models.tables import forecast_table
+
+    found = forecast_table(arguments.data, arguments.target, **options)
+    if main and not arguments.quiet:
+        print(json.dumps(found.as_dict(), indent=2) if arguments.json else found)
+    if main:
+        for name, limit in limits.items():
+            needed = found.qpu_seconds if name == "max_seconds" else getattr(found, name.removeprefix("max_"))
+            if needed is None or needed > limit:
+                shown = "an unknown number" if needed is None else f"{needed:,.6g}"
+                print(f"qnn: --{name.replace('_', '-')} {limit:,} would stop it: it needs {shown}.", file=sys.stderr)
+    return 0
+
+
+def _train(arguments: argparse.Namespace, options: dict[str, Any], limits: dict[str, Any], *, main: bool) -> int:
+    """Train, and print the scores."""
+    from qnn._meter import budget
+    from qnn.models.tables import RunBudget, train_table
+
+    out = options["out"]
     try:
-        with warnings.catch_warnings(record=True) as noticed:
+        with warnings.catch_warnings(record=True) as noticed, budget(**limits or _UNLIMITED) as left:
             warnings.simplefilter("always", QnnWarning)
             model = train_table(
                 arguments.data,
                 arguments.target,
-                out=out,
-                checkpoint=arguments.checkpoint or not arguments.no_checkpoint,
-                overwrite=arguments.overwrite,
                 progress=main and not (arguments.quiet or arguments.json),
+                callbacks=[RunBudget(left)],
                 **options,
             )
     except KeyboardInterrupt as interrupt:
@@ -120,6 +163,14 @@ def run(arguments: argparse.Namespace) -> int:
             if not arguments.no_checkpoint:
                 print(f"Go on with:\n  {shlex.join(['qnn', *arguments.words])}", file=sys.stderr)
         return _INTERRUPTED
+    except BudgetError as error:
+        print(f"\nqnn: {error}", file=sys.stderr)
+        if main and not arguments.no_checkpoint:
+            print(
+                "Training is saved as far as its last checkpoint: the same command with a larger limit goes on.",
+                file=sys.stderr,
+            )
+        return _OVER_BUDGET
     if main and not arguments.quiet:
         for text in (*model.notes, *dict.fromkeys(str(w.message) for w in noticed)):
             print(f"qnn: {text}", file=sys.stderr)
@@ -163,10 +214,13 @@ def _summary(model: TableModel, out: Path) -> str:
     lines += [f"{name}: {score}" for name, score in model.scores.items()]
     if "test" not in model.scores:
         lines.append("No test rows were held out: the figures above are optimistic.")
-    return "\n".join([*lines, "Brackets: 95 % intervals for the sampling of rows.", f"Bundle: {out}"])
+    used = ", ".join(f"{model.metrics['usage'][unit]:,} {unit}" for unit in ("jobs", "circuits", "shots"))
+    lines += ["Brackets: 95 % intervals for the sampling of rows.", f"Used: {used}."]
+    return "\n".join([*lines, f"Bundle: {out}"])
 
 
 def _json(model: TableModel, out: Path) -> str:
     scores = {name: score.as_dict() for name, score in model.scores.items()}
     facts = {"bundle": str(out), "target": model.target.to_json(), "features": model.preparation.feature_names}
-    return json.dumps(facts | {"scores": scores, "notes": list(model.notes)}, indent=2)
+    facts |= {"scores": scores, "usage": model.metrics["usage"], "notes": list(model.notes)}
+    return json.dumps(facts, indent=2)

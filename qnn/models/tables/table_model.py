@@ -31,7 +31,7 @@ class TableModel:
         labels: the distribution of the target in the training part.
         predicted: the distribution of the predictions on held-out rows (on training rows where none were held out).
         config: what it was trained with, plain data.
-        metrics: plain data: scores of each part, sizes, history.
+        metrics: plain data: scores of each part, sizes, history, and the usage of training and scoring together.
         notes: what was noticed in the table.
         scores: of each part, after training; empty for a model that was read, which has them in `metrics`.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from qnn._integers import checked_seed
+from qnn._meter import measure
+from qnn._run import Run, open_run, run_scope
 from qnn.errors import ArgumentError, unknown_name
 from qnn.gradients import QUANTUM_OPTIMIZERS
 from qnn.models.optimizers import optimizer_fields
@@ -27,6 +29,7 @@ from qnn.tasks.tables import TableTask, prepare_builtin, prepare_table, read_tab
 from qnn.tasks.tables.encoders import Number
 from qnn.training import FitConfig, fit
 from qnn.training.callbacks import Callback, JSONLog
+from qnn.training.callbacks.base import FitState
 
 BUNDLE_FILE = "bundle.json"
 _TABLE_OPTIONS = (
@@ -98,8 +101,61 @@ def train_table(
         >>> model.target.classes, model.metrics["test"]["accuracy"]["value"]
         (('left', 'right'), 1.0)
     """
+    place, folder = places(out, checkpoint, overwrite)
+    run = planned(data, target, scaling=scaling, split_seed=split_seed, seed=seed, n_hidden=n_hidden, options=options)
+    log: list[Callback] = [] if place is None else [JSONLog(_beside(place, ".log.jsonl"))]
+    around = open_run()
+    with run_scope(None if around is None else around.id) as scope:
+        team = [*callbacks, *log, _SameRun(scope)]
+        run.network.history = fit(run.network, run.prepared, run.config, callbacks=team, checkpoint=folder)
+        made = _describe(run)
+    if place is not None and is_main():
+        made.save(place)
+        if checkpoint is True and folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return made
+
+
+class _SameRun(Callback):
+    """Scores belong to the run of the training, which a checkpoint may have begun."""
+
+    def __init__(self, scope: Run) -> None:
+        self._scope = scope
+
+    def on_fit_end(self, state: FitState) -> None:
+        """Take its id."""
+        self._scope.id = state.run.id
+
+
+@dataclass(frozen=True, eq=False)
+class TableRun:
+    """A training on a table, before it begins.
+
+    Attributes:
+        network: to be trained.
+        prepared: the table, in parts.
+        config: of the loop.
+        settings: what was asked for, plain data.
+    """
+
+    network: QuantumNeuralNetwork
+    prepared: TableTask
+    config: FitConfig
+    settings: dict[str, Any]
+
+
+def planned(
+    data: Any,
+    target: str | None,
+    *,
+    scaling: str,
+    split_seed: int,
+    seed: int,
+    n_hidden: int | Sequence[int] | None,
+    options: dict[str, Any],
+) -> TableRun:
+    """The training that `train_table` makes with these arguments; nothing is executed."""
     checked_seed(seed)
-    place = None if out is None else _place(Path(out), overwrite)
     for name in _FOLLOWING:
         if name in options:
             raise ArgumentError(f"`{name}` follows from the table; leave it out.")
@@ -112,24 +168,25 @@ def train_table(
     n_features = len(prepared.preparation.feature_names)
     network = QuantumNeuralNetwork(n_features, n_outputs=len(classes) or 1, seed=seed, **network_options)
     config = _config(network, fit_options, seed, classification=bool(classes))
-    folder = Path(checkpoint) if isinstance(checkpoint, str | Path) else None
-    log: list[Callback] = []
-    if place is not None:
-        log = [JSONLog(_beside(place, ".log.jsonl"))]
-        folder = _beside(place, ".checkpoint") if checkpoint is True else folder
-    network.history = fit(network, prepared, config, callbacks=[*callbacks, *log], checkpoint=folder)
     settings = {
         "data": prepared.table.source,
         "table": _plain({"scaling": scaling, "split_seed": split_seed} | table_options),
         "network": _plain(network_options | {"seed": seed}),
         "fit": config.as_dict() | _plain(_chosen(options)),
     }
-    made = _describe(network, prepared, settings)
-    if place is not None and is_main():
-        made.save(place)
-        if checkpoint is True and folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-    return made
+    return TableRun(network, prepared, config, settings)
+
+
+def places(out: Any, checkpoint: str | Path | bool, overwrite: bool) -> tuple[Path | None, Path | None]:
+    """Where the bundle and the checkpoint go.
+
+    Raises:
+        ArgumentError: something is at `out` that may not be replaced.
+    """
+    place = None if out is None else _place(Path(out), overwrite)
+    if isinstance(checkpoint, str | Path):
+        return place, Path(checkpoint)
+    return place, _beside(place, ".checkpoint") if checkpoint is True and place is not None else None
 
 
 def is_main() -> bool:
@@ -139,20 +196,23 @@ def is_main() -> bool:
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
-def _describe(network: QuantumNeuralNetwork, prepared: TableTask, settings: dict[str, Any]) -> TableModel:
+def _describe(run: TableRun) -> TableModel:
     """The trained network with its scores and the distributions of training."""
-    scores, predicted = _measure(network, prepared)
-    assert network.history is not None
-    history = {"history": network.history.as_dict()}
+    prepared, history = run.prepared, run.network.history
+    assert history is not None
+    with measure() as usage:
+        scores, predicted = _measure(run.network, prepared)
+    usage.add(**history.usage.as_dict())
     return TableModel(
-        model=network,
+        model=run.network,
         preparation=prepared.preparation,
         target=prepared.target,
         profiles=tuple(_profiles(prepared)),
         labels=_labels(prepared),
         predicted=predicted,
-        config=settings,
-        metrics={name: score.as_dict() for name, score in scores.items()} | history,
+        config=run.settings,
+        metrics={name: score.as_dict() for name, score in scores.items()}
+        | {"history": history.as_dict(), "usage": usage.as_dict()},
         notes=prepared.notes,
         scores=scores,
     )
@@ -213,17 +273,22 @@ def _chosen(options: dict[str, Any]) -> dict[str, Any]:
 
 def _measure(network: torch.nn.Module, prepared: TableTask) -> tuple[dict[str, Scores], Profile]:
     """Scores of each part, and the distribution of the predictions on what was held out."""
-    parts = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
     found, kept = {}, {}
-    for number, (name, part) in enumerate(parts.items()):
-        if part is not None:
-            values, _ = predict_values(network, prepared.target, part.x, seed=number)
-            found[name], kept[name] = _scores(prepared, part, values), values
+    for name, part, values in predicted_parts(network, prepared):
+        found[name], kept[name] = _scores(prepared, part, values), values
     held = [kept[name] for name in ("validation", "test") if name in kept] or [kept["train"]]
     values = np.concatenate(held)
     if prepared.target.task == "regression":
         return found, NumberProfile.of(PREDICTED, values)
     return found, CategoryProfile.of(PREDICTED, np.array(prepared.target.classes, dtype=object)[values])
+
+
+def predicted_parts(network: torch.nn.Module, prepared: TableTask) -> Iterator[tuple[str, Part, np.ndarray]]:
+    """The name of each part, the part, and what `network` predicts for it."""
+    parts = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
+    for number, (name, part) in enumerate(parts.items()):
+        if part is not None:
+            yield name, part, predict_values(network, prepared.target, part.x, seed=number)[0]
 
 
 def _scores(prepared: TableTask, part: Part, values: np.ndarray) -> Scores:
