@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 from functools import cache
 from threading import Lock
 from urllib.parse import unquote, urlparse
@@ -17,6 +18,7 @@ import botocore.handlers
 import botocore.loaders
 import numpy as np
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError
 from braket.default_simulator import DensityMatrixSimulator, StateVectorSimulator
 from braket.ir.openqasm import ProgramSet
 from braket.schema_common import BraketSchemaBase
@@ -48,6 +50,7 @@ def installed(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("QNN_JOURNAL", str(tmp_path / "jobs.sqlite3"))
     return made
 
 
@@ -72,14 +75,20 @@ class Service:
                 lacks=("cz", "xx", "swap", "ccnot"),
             ),
         }
-        self.tasks = []  # bodies of CreateQuantumTask, as sent
+        self.tasks = []  # bodies of CreateQuantumTask, as sent, one for each task
+        self.tokens = []  # clientToken of every CreateQuantumTask
+        self.idempotent = True  # a token that was there before gets the task made then
+        self.lost = 0  # CreateQuantumTask to come whose task is made, and whose answer is lost
+        self.tagging = True  # whether the Resource Groups Tagging API is allowed
+        self.lists = True  # whether tasks are listed by their tags
         self.requests = []  # (method, path)
+        self.hosts = []  # of every request
         self.status = "COMPLETED"
         self.online = "ONLINE"
         self.refusal = None  # (HTTP status, code, message) of CreateQuantumTask
         self.refused = None  # numbers of the CreateQuantumTask that are refused, from 1; None: all
         self.statuses = {}  # of single tasks, by their number, instead of `status`
-        self.status_of = lambda number: self.statuses.get(number, self.status)  # at each look at a task
+        self.status_of = self._status  # of a number, at each look at a task
         self.cancelled = []  # numbers of tasks
         self.at_create = lambda: None  # called when a task was made
         self.most_unfinished = 0  # tasks at the same time whose end was not told
@@ -96,6 +105,9 @@ class Service:
     def _answer(self, request):
         url = urlparse(request.url)
         self.requests.append((request.method, unquote(url.path)))
+        self.hosts.append(url.netloc)
+        if url.netloc.startswith("tagging."):
+            return self._tagged(request)
         if url.netloc.startswith("braket."):
             status, body = self._braket(request, unquote(url.path))
             if status >= 400:
@@ -108,14 +120,20 @@ class Service:
     def _braket(self, request, path):
         if path.startswith("/device/"):
             return self._device(path.removeprefix("/device/"))
+        if path == "/quantum-tasks":
+            return self._search(json.loads(request.body))
         if request.method == "POST":
             return self._create(json.loads(request.body))
         arn = path.removeprefix("/quantum-task/").removesuffix("/cancel")
         number = arn.rpartition("/")[2]
+        if number not in self.results:
+            return 404, {"__type": "ResourceNotFoundException", "message": f"no task {arn}"}
+        status = self.status_of(int(number.removeprefix("task-")))
         if request.method == "PUT":
+            if status in ("COMPLETED", "FAILED", "CANCELLED"):
+                return 409, {"__type": "ConflictException", "message": f"the task is {status}"}
             self.cancelled.append(int(number.removeprefix("task-")))
             return 200, {"quantumTaskArn": arn, "cancellationStatus": "CANCELLING"}
-        status = self.status_of(int(number.removeprefix("task-")))
         if status not in ("QUEUED", "RUNNING"):
             self._unfinished.discard(number)
         return 200, {
@@ -127,7 +145,7 @@ class Service:
             "shots": 1,
             "outputS3Bucket": "amazon-braket-test",
             "outputS3Directory": f"folder/{number}",
-            "createdAt": "2026-01-01T00:00:00Z",
+            "createdAt": _created(number),
             "actionMetadata": {"actionType": PROGRAMS},
             "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": "1", "queuePriority": "Normal"},
         }
@@ -152,13 +170,74 @@ class Service:
             return status, {"__type": code, "message": message}
         if not body["shots"] and "result probability" in body["action"]:
             return 400, {"__type": "ValidationException", "message": "probability needs shots"}
+        self.tokens.append(body["clientToken"])
+        known = [task["clientToken"] for task in self.tasks]
+        if self.idempotent and body["clientToken"] in known:
+            return 201, {"quantumTaskArn": _arn(known.index(body["clientToken"]) + 1)}
         self.tasks.append(body)
         number = f"task-{len(self.tasks)}"
         self._unfinished.add(number)
         self.most_unfinished = max(self.most_unfinished, len(self._unfinished))
         self.results[number] = _run(json.dumps(json.loads(body["action"])), body["deviceArn"], body["shots"])
         self.at_create()
-        return 201, {"quantumTaskArn": f"arn:aws:braket:us-east-1:{ACCOUNT}:quantum-task/{number}"}
+        if self.lost:
+            self.lost -= 1
+            raise ConnectionClosedError(endpoint_url="https://braket.us-east-1.amazonaws.com")
+        return 201, {"quantumTaskArn": _arn(len(self.tasks))}
+
+    def _status(self, number):
+        status = self.statuses.get(number, self.status)
+        return "CANCELLED" if number in self.cancelled and status in ("CREATED", "QUEUED", "RUNNING") else status
+
+    def _search(self, body):
+        """SearchQuantumTasks: two tasks a page, in the order of creation."""
+        device, since = (next(f["values"][0] for f in body["filters"] if f["name"] == name) for name in _FILTERS)
+        found = [
+            {
+                "quantumTaskArn": _arn(number),
+                "status": self.status,
+                "deviceArn": task["deviceArn"],
+                "shots": task["shots"],
+                "outputS3Bucket": "amazon-braket-test",
+                "outputS3Directory": "folder",
+                "createdAt": _created(f"task-{number}"),
+                "tags": task.get("tags", {}),
+            }
+            for number, task in enumerate(self.tasks, start=1)
+            if task["deviceArn"] == device and _created(f"task-{number}") >= since
+        ]
+        found = found if self.lists else []
+        start = int(body.get("nextToken", 0))
+        more = {"nextToken": str(start + 2)} if len(found) > start + 2 else {}
+        return 200, {"quantumTasks": found[start : start + 2], **more}
+
+    def _tagged(self, request):
+        """GetResources of the Resource Groups Tagging API; the newest task comes first."""
+        if not self.tagging:
+            refusal = {"__type": "AccessDeniedException", "message": "not authorized: tag:GetResources"}
+            return _response(request.url, 400, json.dumps(refusal))
+        asked = json.loads(request.body)
+        assert asked["ResourceTypeFilters"] == ["braket:quantum-task"]
+        (wanted,) = asked["TagFilters"]
+        found = [
+            {"ResourceARN": _arn(number), "Tags": []}
+            for number, task in reversed(list(enumerate(self.tasks, start=1)))
+            if task.get("tags", {}).get(wanted["Key"]) in wanted["Values"] and self.lists
+        ]
+        return _response(request.url, 200, json.dumps({"PaginationToken": "", "ResourceTagMappingList": found}))
+
+
+_FILTERS = ("deviceArn", "createdAt")
+
+
+def _arn(number):
+    return f"arn:aws:braket:us-east-1:{ACCOUNT}:quantum-task/task-{number}"
+
+
+def _created(number):
+    """Task 7 was made at seven seconds past today's midnight."""
+    seconds = int(number.removeprefix("task-"))
+    return f"{datetime.now(UTC):%Y-%m-%d}T00:{seconds // 60:02}:{seconds % 60:02}Z"
 
 
 def _run(action, device, shots):

@@ -20,6 +20,7 @@ from qnn.circuits.gates import GATES
 from qnn.circuits.observables import Expectation, Probabilities, pauli, z_on_every_wire
 from qnn.errors import (
     ArgumentError,
+    BudgetError,
     CapabilityError,
     MissingDependencyError,
     NoiseCoverageWarning,
@@ -230,6 +231,7 @@ def test_specification_has_what_differs_from_the_defaults():
     options = {"noise": 0.01, "sampler": "braket"}
     assert Braket("local_dm", **options).specification() == {"name": "braket:local_dm", **options}
     options = {"sampler": "braket", "s3_folder": "amazon-braket-a/b", "timeout_s": 5.0, "max_parallel": 2}
+    options |= {"journal": "jobs.sqlite3", "retry_s": 0.0, "reuse_exact": True}
     assert Braket("sv1", **options).specification() == {"name": "braket:sv1", **options}
 
 
@@ -237,6 +239,17 @@ def test_it_describes_what_is_submitted():
     facts = Braket().compile(every_gate()).describe()
     assert facts["device"] == "local" and facts["depth"] > every_gate().depth()
     assert facts["two_qubit_gates"] > every_gate().n_two_qubit_gates()
+
+
+def test_a_budget_refuses_before_anything_runs_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("QNN_JOURNAL", str(tmp_path / "jobs.sqlite3"))
+    executable = Braket().compile(Circuit(1, (), z_on_every_wire(1)))
+    with _meter.measure() as usage, _meter.budget(max_circuits=3) as budget:
+        executable.run(no_angles(2))
+        with pytest.raises(BudgetError, match="The budget of 3 circuits is used up"):
+            executable.run(no_angles(2))
+    assert usage.circuits == budget.used["circuits"] == 2
+    assert not list(tmp_path.iterdir())  # no journal for what runs here
 
 
 def test_unknown_names():
@@ -249,7 +262,8 @@ def test_unknown_names():
 
 
 def test_options_of_the_wrong_device():
-    for option, value in {"s3_folder": "a/b", "timeout_s": 3, "max_parallel": 2}.items():
+    remote = {"s3_folder": "a/b", "timeout_s": 3, "max_parallel": 2, "journal": "j", "retry_s": 0, "reuse_exact": False}
+    for option, value in remote.items():
         with pytest.raises(ArgumentError, match=f"`{option}` must be left out for braket:local, which runs on this"):
             resolve("braket:local", **{option: value})
     for device in ("local", "sv1", "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"):
@@ -273,10 +287,12 @@ def test_values_that_cannot_be_used():
         with pytest.raises(ArgumentError, match="`s3_folder` must be a bucket and a folder in it"):
             Braket("sv1", s3_folder=folder)
     for options in ({"timeout_s": 0}, {"timeout_s": "1"}, {"max_parallel": -1}, {"max_parallel": True}):
-        with pytest.raises(ArgumentError, match="must be a positive number"):
+        with pytest.raises(ArgumentError, match="must be a positive"):
             Braket("sv1", **options)
-    with pytest.raises(ArgumentError, match=r"`max_parallel` must be a whole number; got 1\.5"):
+    with pytest.raises(ArgumentError, match=r"`max_parallel` must be a positive integer; got 1\.5"):
         Braket("sv1", max_parallel=1.5)
+    with pytest.raises(ArgumentError, match=r"`retry_s` must be a number from 0 up of seconds; got -1"):
+        Braket("sv1", retry_s=-1)
 
 
 def test_what_the_simulators_cannot_run():

@@ -179,7 +179,7 @@ def test_missing_credentials_and_region(service, monkeypatch):
     ],
 )
 def test_refusals_at_submission(service, refusal, error, text):
-    executable = Braket("sv1", s3_folder=FOLDER).compile(FLIP)
+    executable = Braket("sv1", s3_folder=FOLDER, retry_s=0).compile(FLIP)
     service.refusal = refusal
     with pytest.raises(error, match=text) as caught:
         executable.run(no_angles(1))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
 from functools import lru_cache, partial, reduce
 from operator import matmul
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qnn._optional import require
@@ -14,7 +14,8 @@ from qnn.backends import braket_errors, braket_options
 from qnn.backends._braket_gates import BraketGates, translate
 from qnn.backends.base import BackendInfo, Capabilities
 from qnn.backends.braket_executable import BraketExecutable, SettingProgram
-from qnn.backends.braket_places import AwsPlace, LocalPlace, Request
+from qnn.backends.braket_places import AwsPlace, LocalPlace
+from qnn.backends.braket_service import BraketService
 from qnn.backends.braket_simulator import ReadsOnce
 from qnn.backends.braket_words import WordReadout, word_readout
 from qnn.backends.compiled import CompilingBackend
@@ -29,6 +30,7 @@ from qnn.errors import (
     UnknownNameError,
     unknown_name,
 )
+from qnn.jobs import Policy
 
 if TYPE_CHECKING:
     from braket.circuits.noise_model import NoiseModel
@@ -41,8 +43,9 @@ class Braket(CompilingBackend):
     """A device of Amazon Braket; all rows of a call, shifted ones included, are one submission.
 
     On this machine that is one call of `LocalSimulator.run_batch`. At AWS it is a program set where the device takes
-    them (split at its limits), and otherwise a task for every circuit; nothing is submitted a second time by itself,
-    the meter counts tasks as jobs, and an error has the ARNs of all tasks as its attribute `job_ids`.
+    them (split at its limits), and otherwise a task for every circuit. Every task is a job of the journal: the same run
+    finds it again after a crash, nothing is submitted twice, the meter counts tasks as jobs, and an error has the ARNs
+    of all tasks as its attribute `job_ids`.
 
     Nothing at AWS has been tried: see docs/providers/braket.md.
 
@@ -57,8 +60,12 @@ class Braket(CompilingBackend):
             device returns exact distributions.
         s3_folder: "bucket/prefix" for the results of tasks at AWS. None: Braket's default bucket, which is made if need
             be.
-        timeout_s: seconds for all tasks of a call at AWS, from the first request to the last result; None: five days.
+        timeout_s: seconds for all tasks of a call at AWS, from the first request to the last result; None: as long as
+            it takes.
         max_parallel: tasks of a call that are at AWS at the same time; None: 10.
+        journal: file of the jobs at AWS; None: that of the user, see `qnn.jobs.default_path`.
+        retry_s: seconds for which requests to AWS that fail for now are repeated; None: 600.
+        reuse_exact: whether exact results of other runs are used, too; None: no.
 
     Raises:
         MissingDependencyError: amazon-braket-sdk is not installed.
@@ -75,19 +82,30 @@ class Braket(CompilingBackend):
         s3_folder: str | None = None,
         timeout_s: float | None = None,
         max_parallel: int | None = None,
+        journal: str | Path | None = None,
+        retry_s: float | None = None,
+        reuse_exact: bool | None = None,
     ) -> None:
         super().__init__()
         self.device = device
         self.name = f"braket:{device}"
         self.noise = noise
-        self.s3_folder, self.timeout_s, self.max_parallel = s3_folder, timeout_s, max_parallel
+        self.s3_folder, self.max_parallel = s3_folder, max_parallel
+        self._patience: dict[str, Any] = {
+            "timeout_s": timeout_s,
+            "journal": journal,
+            "retry_s": retry_s,
+            "reuse_exact": reuse_exact,
+        }
         self._given_sampler = sampler
-        self._at_aws: AwsPlace | None = None  # one session and one look at the device for all circuits
+        self._service: BraketService | None = None  # one session and one look at the device for all circuits
+        self._at_aws: AwsPlace | None = None
         self._arn = braket_options.arn_of(device)
         self._simulator = braket_options.simulator_of(device)
         self.sampler = braket_options.sampler_for(self._simulator, sampler, self.name)
-        remote = {"s3_folder": s3_folder, "timeout_s": timeout_s, "max_parallel": max_parallel}
+        remote = {"s3_folder": s3_folder, "max_parallel": max_parallel, **self._patience}
         braket_options.check_remote(remote, self.name, is_remote=self._arn is not None)
+        self.policy = Policy(**{name: value for name, value in self._patience.items() if value is not None})
         if noise is not None:
             braket_options.check_noisy(self._simulator, noise, self.name)
         require("braket.circuits", extra="braket", purpose="The backend `braket`")
@@ -121,14 +139,26 @@ class Braket(CompilingBackend):
         """The options that differ from their defaults; None when `noise` is a live object."""
         if not isinstance(self.noise, int | float | None):
             return None
-        options = {
-            "noise": self.noise,
-            "sampler": self._given_sampler,
-            "s3_folder": self.s3_folder,
-            "timeout_s": self.timeout_s,
-            "max_parallel": self.max_parallel,
-        }
+        return self._options(noise=self.noise, sampler=self._given_sampler)
+
+    def _options(self, **further: Any) -> dict[str, Any]:
+        """The name and the options for AWS, and further ones, where they are given."""
+        patience = self._patience | {"journal": self.policy.journal}
+        options = {"s3_folder": self.s3_folder, "max_parallel": self.max_parallel, **patience, **further}
         return {"name": self.name} | {key: value for key, value in options.items() if value is not None}
+
+    def service(self) -> BraketService | None:
+        """The tasks at AWS, also while the device is offline; None on this machine.
+
+        Raises:
+            BackendError: AWS is out of reach, or refuses the credentials.
+        """
+        if self._arn is None:
+            return None
+        if self._service is None:
+            folder = None if self.s3_folder is None else braket_options.bucket_and_prefix(self.s3_folder)
+            self._service = BraketService(_connect(self._arn, self.name), _attach, self.name, folder, self.max_parallel)
+        return self._service
 
     def _compile(self, circuit: Circuit) -> BraketExecutable:
         """Translate the circuit; a device at AWS is asked for its properties, nothing is submitted."""
@@ -155,22 +185,17 @@ class Braket(CompilingBackend):
             assert self._simulator is not None
             return LocalPlace(LocalSimulator(_simulator_class(self._simulator.density)()), self.name)
         if self._at_aws is None:
-            folder = None if self.s3_folder is None else braket_options.bucket_and_prefix(self.s3_folder)
-            place = AwsPlace(
-                _connect(self._arn, self.name),
-                self.name,
-                _program_set,
-                s3_folder=folder,
-                timeout_s=self.timeout_s,
-                max_parallel=self.max_parallel,
-            )
-            place.check_open()  # before it is kept: a device that is offline is asked again
+            service = self.service()
+            assert service is not None
+            # what a process needs that only waits for tasks, and which a live noise model could not be part of
+            place = AwsPlace(service, _program_set, self.policy, self._options())
+            place.check_open()
             self._at_aws = place
         return self._at_aws
 
     def __getstate__(self) -> dict[str, Any]:
         """The options, without the session at AWS."""
-        return super().__getstate__() | {"_at_aws": None}
+        return super().__getstate__() | {"_at_aws": None, "_service": None}
 
     def _check_width(self, n_qubits: int, place: LocalPlace | AwsPlace) -> None:
         limits = [place.n_qubits] if isinstance(place, AwsPlace) else []
@@ -272,6 +297,13 @@ def _connect(arn: str, name: str) -> Any:
         raise unknown_name("Amazon Braket device", arn, _listed()) from error
 
 
+def _attach(arn: str, session: Any) -> Any:
+    """The task of that ARN, made by whichever process."""
+    from braket.aws import AwsQuantumTask
+
+    return AwsQuantumTask(arn, aws_session=session, quiet=True)
+
+
 def _listed() -> list[str]:
     """ARNs of the devices that the installed SDK lists."""
     from braket.devices import Devices
@@ -337,19 +369,19 @@ def _exact_program(measured: Any, gates: BraketGates, number: dict[int, int], re
     return exact.to_ir(IRType.OPENQASM)
 
 
-def _program_set(requests: Sequence[Request], shots: int) -> Any:
+def _program_set(programs: list[tuple[Any, list[dict[str, float]]]], shots: int) -> Any:
     """All rows of all programs as one program set."""
     from braket.ir.openqasm import Program
     from braket.program_sets import ProgramSet
 
-    programs = []
-    for program, rows in requests:
+    made = []
+    for program, rows in programs:
         if rows[0]:
             columns = {name: [row[name] for row in rows] for name in rows[0]}
-            programs.append(Program(source=program.source, inputs=columns))
+            made.append(Program(source=program.source, inputs=columns))
         else:
-            programs += [Program(source=program.source)] * len(rows)
-    return ProgramSet(programs, shots_per_executable=shots)
+            made += [Program(source=program.source)] * len(rows)
+    return ProgramSet(made, shots_per_executable=shots)
 
 
 @lru_cache(maxsize=2)

@@ -42,11 +42,18 @@ _CODES: dict[str, tuple[type, str]] = (
         (errors.AuthenticationError, _REFRESH),
     )
     | dict.fromkeys(
-        ("RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"),
+        (
+            "RequestLimitExceeded",
+            "SlowDown",
+            "ThrottledException",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequestsException",
+        ),
         (errors.RateLimitError, "Try again in a minute, or give a smaller `max_parallel`."),
     )
     | dict.fromkeys(
-        ("InternalServiceException", "InternalFailure", "InternalError", "ServiceUnavailable"),
+        ("InternalServiceException", "InternalFailure", "InternalError", "RequestTimeout", "ServiceUnavailable"),
         (errors.BackendUnavailableError, _LATER),
     )
     | {
@@ -82,7 +89,7 @@ _NAMES: dict[str, tuple[type, str]] = (
         (errors.AuthenticationError, "Set AWS_DEFAULT_REGION to a region of Amazon Braket, such as us-east-1."),
     )
     | dict.fromkeys(
-        ("HTTPClientError", "ConnectionError"),
+        ("HTTPClientError", "ConnectionError", "IncompleteReadError", "ResponseParserError"),
         (errors.BackendUnavailableError, "Check the network, and try again later."),
     )
     | {"ParamValidationError": (errors.ArgumentError, "Correct what it names.")}
@@ -102,8 +109,13 @@ def translated(error: Exception, what: str) -> errors.QnnError:
     named = code or type(error).__name__
     if kind is errors.AuthenticationError:  # AWS quotes the signed request there, session token included
         return kind(f"Amazon Braket could not {what}: {named}. {advice}")
-    told = _SECRETS.sub("…", " ".join(_message(error).split())).rstrip(".")
+    told = without_secrets(_message(error))
     return kind(f"Amazon Braket could not {what}: {named}: {told}. {advice}")
+
+
+def without_secrets(text: str) -> str:
+    """What AWS says, on one line, without its last full stop and without anything that looks like a key or a token."""
+    return _SECRETS.sub("…", " ".join(text.split())).rstrip(".")
 
 
 @contextmanager
@@ -133,7 +145,7 @@ def _message(error: Exception) -> str:
 def _kind(error: Exception, code: str | None) -> tuple[type, str]:
     told = _message(error)
     if code == "ResourceNotFoundException":
-        if getattr(error, "operation_name", "") == "GetQuantumTask":
+        if getattr(error, "operation_name", "") in ("GetQuantumTask", "CancelQuantumTask"):
             return errors.JobNotFoundError, "Check the task's ARN and its region."
         return errors.UnknownNameError, "Check the device's ARN and the region."
     if isinstance(error, ValueError) and code is None and re.search(r"(Simulator|QPU|arn:\S+).* not found", told):
@@ -147,6 +159,8 @@ def _kind(error: Exception, code: str | None) -> tuple[type, str]:
             return _NAMES[cls.__name__]
     response = getattr(error, "response", None)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(response, dict) else 0
+    if status == 429:
+        return _CODES["ThrottlingException"]
     if status >= 500:
         return errors.BackendUnavailableError, _LATER
     return BackendError, "Check the backend's options; `qnn doctor` shows what is missing."

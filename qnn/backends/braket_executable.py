@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 
 from qnn.backends._braket_gates import BraketGates
 from qnn.backends.base import Angles, Estimate
-from qnn.backends.braket_places import Place, Request, Sample
+from qnn.backends.braket_places import Block, Origin, Place
 from qnn.backends.braket_words import WordReadout
 from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import estimate, from_counts, like
@@ -79,6 +78,8 @@ class BraketExecutable(SettingsExecutable):
         Raises:
             CapabilityError: exact values are asked of a device that has none.
             BackendError: Braket refused, failed, or did not answer in time; see the subclasses.
+            JournalError: the journal of jobs at AWS cannot be read or written.
+            BudgetError: a budget has no room for the call; nothing was submitted.
         """
         check_operands(self.circuit, angles, shots, keys)
         if shots is None and not self.backend.capabilities.exact:
@@ -89,14 +90,17 @@ class BraketExecutable(SettingsExecutable):
         n_rows = angles.n_rows
         if n_rows == 0 or self._place is None:
             return self._without_running(angles, shots, keys)
+        local = not self.backend.capabilities.remote  # tasks at AWS are reserved and counted one by one
+        if local:
+            self.reserve(n_rows, shots)
         values = dense_angles(angles)
         if shots is not None and self.backend.sampler == "braket":
-            result = from_counts(self.plan, self._counts(values, shots), angles, shots)
+            result = from_counts(self.plan, self._counts(values, shots, keys), angles, shots)
         elif self._settings[0].readout is not None:
             result = Estimate(like(self._from_words(values), angles))
         else:
             result = estimate(self.plan, self._exact(values), angles, shots, keys)
-        if not self.backend.capabilities.remote:  # tasks at AWS are counted as they are submitted
+        if local:
             self.record(n_rows, shots)
         return result
 
@@ -115,25 +119,20 @@ class BraketExecutable(SettingsExecutable):
     def _exact(self, values: np.ndarray) -> list[np.ndarray]:
         """For each setting the distribution of outcomes (N, 2^k), or the expectation values of its words (N, W)."""
         assert self._place is not None
-        requests = [Request(s.exact, s.gates.inputs(values, repeat=False)) for s in self._settings]
-        rows = iter(self._place.exact(requests))
-        blocks = [np.stack(list(islice(rows, len(request.inputs)))) for request in requests]
-        return [np.broadcast_to(block, (len(values), block.shape[1])) for block in blocks]
+        blocks = [
+            Block(
+                s.exact,
+                s.gates.inputs(values, repeat=False),
+                s.gates.measured,
+                2 ** len(s.gates.measured) if s.readout is None else len(s.readout.words),
+            )
+            for s in self._settings
+        ]
+        found = self._place.exact(blocks, Origin(self.circuit.fingerprint, None))
+        return [np.broadcast_to(block, (len(values), block.shape[1])) for block in found]
 
-    def _counts(self, values: np.ndarray, shots: int) -> list[np.ndarray]:
+    def _counts(self, values: np.ndarray, shots: int, keys: torch.Tensor | None) -> list[np.ndarray]:
         """Braket's own shots for each setting, shape (N, 2^k)."""
         assert self._place is not None
-        requests = [Request(s.measured, s.gates.inputs(values, repeat=True)) for s in self._settings]
-        samples = iter(self._place.sample(requests, shots))
-        return [
-            np.stack([_histogram(sample, setting.gates.measured) for sample in islice(samples, len(values))])
-            for setting in self._settings
-        ]
-
-
-def _histogram(sample: Sample, measured: Sequence[int]) -> np.ndarray:
-    """Counts of the outcomes on the measured qubits, shape (2^k,); the first qubit is the leftmost bit."""
-    column = {int(qubit): i for i, qubit in enumerate(sample.qubits)}
-    bits = np.asarray(sample.bits, dtype=np.int64)[:, [column[qubit] for qubit in measured]]
-    outcomes = bits @ (1 << np.arange(len(measured))[::-1])
-    return np.bincount(outcomes, minlength=2 ** len(measured))
+        blocks = [Block(s.measured, s.gates.inputs(values, repeat=True), s.gates.measured, 0) for s in self._settings]
+        return self._place.counts(blocks, shots, Origin(self.circuit.fingerprint, keys))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from qnn._integers import whole
 from qnn.errors import ArgumentError, CapabilityError, unknown_name
 
 _SAMPLERS = ("exact", "braket")
@@ -71,7 +72,7 @@ def check_remote(options: Mapping[str, Any], name: str, *, is_remote: bool) -> N
     """Refuse options for AWS on this machine, and values that cannot be used.
 
     Args:
-        options: `s3_folder`, `timeout_s` and `max_parallel`; None where not given.
+        options: `s3_folder`, `max_parallel`, and those that `qnn.jobs.Policy` checks; None where not given.
         name: of the backend.
         is_remote: whether the device is at AWS.
     """
@@ -85,10 +86,8 @@ def check_remote(options: Mapping[str, Any], name: str, *, is_remote: bool) -> N
             )
         if option == "s3_folder":
             bucket_and_prefix(value)
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise ArgumentError(f"`{option}` must be a positive number; got {value!r}. Use None for the default.")
-        elif option == "max_parallel" and not isinstance(value, int):
-            raise ArgumentError(f"`{option}` must be a whole number; got {value!r}. Use None for the default.")
+        elif option == "max_parallel" and ((number := whole(value)) is None or number < 1):
+            raise ArgumentError(f"`max_parallel` must be a positive integer; got {value!r}. Use None for the default.")
 
 
 def check_noisy(simulator: Simulator | None, noise: object, name: str) -> None:

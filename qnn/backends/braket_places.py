@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 
+from qnn import _meter
+from qnn._fingerprint import fingerprint
 from qnn.backends.braket_errors import failures
-from qnn.backends.braket_tasks import DEFAULT_PARALLEL, DEFAULT_TIMEOUT_S, Submission, Task, naming
-from qnn.errors import ArgumentError, BackendUnavailableError, CircuitRefusedError, JobFailedError
+from qnn.backends.braket_service import BraketService, Task, histogram
+from qnn.backends.requests import call_of, digest
+from qnn.errors import ArgumentError, BackendUnavailableError, CircuitRefusedError
+from qnn.jobs import Policy, Request, carry_out
 
 
-class Request(NamedTuple):
-    """A program with named parameters, and their values in each of its rows."""
+class Block(NamedTuple):
+    """A program with named parameters, and their values in each of its rows.
+
+    Attributes:
+        program: OpenQASM.
+        inputs: for each of N rows the values.
+        measured: the qubits whose outcomes are counted, the leftmost bit first.
+        n_values: numbers that a row's exact program returns.
+    """
 
     program: Any
     inputs: list[dict[str, float]]
+    measured: Sequence[int]
+    n_values: int
 
 
-class Sample(NamedTuple):
-    """Bits of every shot, shape (shots, n), and the qubit of each column."""
+class Origin(NamedTuple):
+    """What makes a call the same call after a crash.
 
-    bits: np.ndarray
-    qubits: Sequence[int]
+    Attributes:
+        circuit: fingerprint of the circuit.
+        keys: shape (N, 5), sampling keys of the rows; None where there are none.
+    """
+
+    circuit: str
+    keys: torch.Tensor | None
 
 
 class Place(Protocol):
     """What an executable needs of the place where its programs run."""
 
-    def exact(self, requests: Sequence[Request]) -> list[np.ndarray]:
-        """What each row's exact program returns, request by request."""
+    def exact(self, blocks: Sequence[Block], origin: Origin) -> list[np.ndarray]:
+        """What the exact programs of each block return, shape (N, n_values)."""
 
-    def sample(self, requests: Sequence[Request], shots: int) -> list[Sample]:
-        """The shots of every row, request by request."""
+    def counts(self, blocks: Sequence[Block], shots: int, origin: Origin) -> list[np.ndarray]:
+        """How often each outcome of each block was seen, shape (N, 2^k)."""
 
     def n_tasks(self, n_circuits: int, shots: int | None) -> int:
         """How many tasks so many circuits are; None shots are exact."""
@@ -48,71 +65,84 @@ class LocalPlace:
         self._device = device
         self._name = name
 
-    def exact(self, requests: Sequence[Request]) -> list[np.ndarray]:
-        """The outcome probabilities of every row, request by request."""
-        return [np.asarray(result.values[0]) for result in self._run(requests, 0)]
+    def exact(self, blocks: Sequence[Block], origin: Origin) -> list[np.ndarray]:
+        """The outcome probabilities."""
+        results = iter(self._run(blocks, 0))
+        return [np.stack([np.asarray(next(results).values[0]) for _ in block.inputs]) for block in blocks]
 
-    def sample(self, requests: Sequence[Request], shots: int) -> list[Sample]:
+    def counts(self, blocks: Sequence[Block], shots: int, origin: Origin) -> list[np.ndarray]:
         """The simulator's own shots."""
-        return [Sample(result.measurements, result.measured_qubits) for result in self._run(requests, shots)]
+        results = iter(self._run(blocks, shots))
+        return [np.stack([histogram(next(results), block.measured) for _ in block.inputs]) for block in blocks]
 
     def n_tasks(self, n_circuits: int, shots: int | None) -> int:
         """One call is one."""
         return 1
 
-    def _run(self, requests: Sequence[Request], shots: int) -> list[Any]:
-        programs, inputs = _flat(requests)
+    def _run(self, blocks: Sequence[Block], shots: int) -> list[Any]:
+        programs = [block.program for block in blocks for _ in block.inputs]
+        inputs = [row for block in blocks for row in block.inputs]
         with failures(f"run a circuit on {self._name}"):
             return self._device.run_batch(programs, shots=shots, max_parallel=1, inputs=inputs).results()
 
 
+class Portion(NamedTuple):
+    """Some rows of a block, by the block's number."""
+
+    block: int
+    rows: slice
+
+    @property
+    def n_rows(self) -> int:
+        """How many."""
+        return self.rows.stop - self.rows.start
+
+
 class AwsPlace:
-    """A device at AWS: program sets where it takes them, else a task for every row. The meter counts tasks.
+    """A device at AWS: program sets where it takes them, else a task for every row. Every task is a job.
 
     Args:
-        device: the `AwsDevice`.
-        name: as in the registry.
+        service: of the device.
         make_set: makes a `ProgramSet` of programs whose inputs are lists, for so many shots per executable.
-        s3_folder: bucket and prefix of the results; None for Braket's default.
-        timeout_s: seconds for all tasks of a call; None for five days.
-        max_parallel: tasks of a call that are at AWS at the same time; None for 10.
+        policy: patience, and the journal.
+        specification: from which the backend can be made again.
     """
 
     def __init__(
         self,
-        device: Any,
-        name: str,
-        make_set: Callable[[list[Request], int], Any],
-        *,
-        s3_folder: tuple[str, str] | None = None,
-        timeout_s: float | None = None,
-        max_parallel: int | None = None,
+        service: BraketService,
+        make_set: Callable[[list[tuple[Any, list[dict[str, float]]]], int], Any],
+        policy: Policy,
+        specification: Mapping[str, Any],
     ) -> None:
-        self._device = device
-        self._name = name
-        self._make_set = make_set
-        self._options = {} if s3_folder is None else {"s3_destination_folder": s3_folder}
-        self._timeout = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
-        self._max_parallel = DEFAULT_PARALLEL if max_parallel is None else max_parallel
-        self._interval = (device.properties.service.getTaskPollIntervalMillis or 1000) / 1000
-        action = device.properties.action
-        if "braket.ir.openqasm.program" not in action:
-            raise CircuitRefusedError(f"{name} does not run circuits of gates. Use another device of Amazon Braket.")
-        self._sets = action.get("braket.ir.openqasm.program_set")
-        self.gates = frozenset(op.lower() for op in action["braket.ir.openqasm.program"].supportedOperations or ())
-        self.n_qubits: int = device.properties.paradigm.qubitCount
-        self._shots_range = tuple(device.properties.service.shotsRange)
+        self._service, self._make_set = service, make_set
+        self._policy, self._specification = policy, specification
+        self._name, properties = service.name, service.device.properties
+        if "braket.ir.openqasm.program" not in properties.action:
+            raise CircuitRefusedError(
+                f"{self._name} does not run circuits of gates. Use another device of Amazon Braket."
+            )
+        programs = properties.action["braket.ir.openqasm.program"]
+        self.gates = frozenset(operation.lower() for operation in programs.supportedOperations or ())
+        self.n_qubits: int = properties.paradigm.qubitCount
+        self._sets = properties.action.get("braket.ir.openqasm.program_set")
+        self._shots_range = tuple(properties.service.shotsRange)
 
     def check_open(self) -> None:
-        """Refuse a device that takes no tasks.
+        """Refuse a device that takes no tasks; one that was offline is asked again.
 
         Raises:
             BackendUnavailableError: it is offline or retired.
         """
-        if self._device.status != "ONLINE":
+        device = self._service.device
+        if device.status != "ONLINE":
+            with failures(f"look at {self._name}"):
+                device.refresh_metadata()
+        status = device.status
+        if status != "ONLINE":
             raise BackendUnavailableError(
-                f"{self._name} must be online to take tasks; got {self._device.status}. Use another device of Amazon "
-                "Braket, or try again later."
+                f"{self._name} must be online to take tasks; got {status}. Use another device of Amazon Braket, or try "
+                "again later."
             )
 
     def check_shots(self, shots: int) -> None:
@@ -129,75 +159,86 @@ class AwsPlace:
                 f"`shots` must be {low} to {high} on {self._name}; got {shots}. Change the layer's shots."
             )
 
-    def exact(self, requests: Sequence[Request]) -> list[np.ndarray]:
-        """The expectation values of the words of every row, request by request."""
-        results, _ = self._run(_single(requests, 0))
-        return [np.array(result.values, dtype=float) for result in results]
+    def exact(self, blocks: Sequence[Block], origin: Origin) -> list[np.ndarray]:
+        """The expectation values of words, a task for each row."""
+        return self._carry_out(blocks, None, origin._replace(keys=None))
 
-    def sample(self, requests: Sequence[Request], shots: int) -> list[Sample]:
+    def counts(self, blocks: Sequence[Block], shots: int, origin: Origin) -> list[np.ndarray]:
         """The device's own shots."""
         self.check_shots(shots)
-        if self._sets is None:
-            results, _ = self._run(_single(requests, shots))
-            return [Sample(result.measurements, result.measured_qubits) for result in results]
-        sets = [self._make_set(part, shots) for part in _parts(requests, self._most(shots))]
-        results, job_ids = self._run([Task(one, one.total_shots, one.total_shots // shots) for one in sets])
-        executables = [entry for result in results for program in result.entries for entry in program.entries]
-        failed = [entry for entry in executables if not hasattr(entry, "measurements")]
-        if failed:
-            error = JobFailedError(
-                f"{len(failed)} of {len(executables)} circuits failed on {self._name}: {failed[0]}. "
-                "Look at the tasks in the console of Amazon Braket."
-            )
-            raise naming(error, job_ids, len(sets))
-        return [Sample(entry.measurements, entry.measured_qubits) for entry in executables]
+        return self._carry_out(blocks, shots, origin)
 
     def n_tasks(self, n_circuits: int, shots: int | None) -> int:
         """One for each circuit, or for each program set that they fill."""
-        return n_circuits if shots is None or self._sets is None else -(-n_circuits // self._most(shots))
+        return -(-n_circuits // self._most(shots))
 
-    def _most(self, shots: int) -> int:
-        """Circuits that a program set takes."""
+    def _most(self, shots: int | None) -> int:
+        """Circuits that a task takes."""
+        if shots is None or self._sets is None:
+            return 1
         return max(1, min(self._sets.maximumExecutables, self._sets.maximumTotalShots // shots))
 
-    def _run(self, tasks: list[Task]) -> tuple[list[Any], tuple[str, ...]]:
-        """The results of all tasks, and their ARNs; the meter has them."""
-        if "s3_destination_folder" not in self._options and "AMZN_BRAKET_TASK_RESULTS_S3_URI" not in os.environ:
-            with failures(f"find the bucket for the results of {self._name}"):
-                self._device.aws_session.default_bucket()  # made here if need be, and not by several threads
-        submission = Submission(
-            self._device,
-            self._name,
-            tasks,
-            max_parallel=self._max_parallel,
-            timeout_s=self._timeout,
-            interval=self._interval,
-            options=self._options,
+    def _carry_out(self, blocks: Sequence[Block], shots: int | None, origin: Origin) -> list[np.ndarray]:
+        """The arrays of each block, from as few tasks as the device allows."""
+        parts = _parts(blocks, self._most(shots))
+        requests = [self._request(blocks, part, number, shots, origin) for number, part in enumerate(parts)]
+        _meter.reserve(
+            circuits=sum(request.n_circuits for request in requests),
+            shots=sum(request.shots for request in requests),
+            jobs=len(requests),
+            seconds=None,  # Braket bills tasks and shots
         )
-        return submission.results(), submission.job_ids
+        results = carry_out(self._service, requests, self._policy, self._specification)
+        found: list[list[np.ndarray]] = [[] for _ in blocks]
+        for part, arrays in zip(parts, results, strict=True):
+            for portion, array in zip(part, arrays, strict=True):
+                found[portion.block].append(array)
+        return [np.concatenate(arrays) for arrays in found]
+
+    def _request(
+        self, blocks: Sequence[Block], part: list[Portion], number: int, shots: int | None, origin: Origin
+    ) -> Request:
+        """A task as a job; the text of its programs tells gates, noise and measurements."""
+        chosen = [(blocks[portion.block], portion) for portion in part]
+        executed = [[fingerprint(block.program.source), portion.n_rows] for block, portion in chosen]
+        numbers = [np.array([list(row.values()) for row in block.inputs[portion.rows]]) for block, portion in chosen]
+        if origin.keys is not None:
+            numbers += [origin.keys[portion.rows].cpu().numpy() for _, portion in chosen]
+        n_circuits = sum(portion.n_rows for portion in part)
+        counts = [[portion.n_rows, list(block.measured)] for block, portion in chosen]
+        return Request(
+            circuit=origin.circuit,
+            angles=digest(*numbers),
+            options=fingerprint({"device": self._name, "shots": shots, "executed": executed}),
+            call=call_of(origin.keys),
+            part=number,
+            n_circuits=n_circuits,
+            shots=n_circuits * (shots or 0),
+            form={"values": chosen[0][0].n_values} if shots is None else {"counts": counts},
+            payload=lambda: self._task(
+                [(block.program, block.inputs[portion.rows]) for block, portion in chosen], shots
+            ),
+        )
+
+    def _task(self, programs: list[tuple[Any, list[dict[str, float]]]], shots: int | None) -> Task:
+        if shots is None or self._sets is None:
+            ((program, (row,)),) = programs
+            return Task(program, shots or 0, row)
+        return Task(self._make_set(programs, shots), shots * sum(len(rows) for _, rows in programs))
 
 
-def _flat(requests: Sequence[Request]) -> tuple[list[Any], list[dict[str, float]]]:
-    """One program and one dictionary of inputs for each row of each request."""
-    programs = [request.program for request in requests for _ in request.inputs]
-    return programs, [row for request in requests for row in request.inputs]
-
-
-def _single(requests: Sequence[Request], shots: int) -> list[Task]:
-    """A task for each row of each request."""
-    return [Task(program, shots, inputs=row) for program, row in zip(*_flat(requests), strict=True)]
-
-
-def _parts(requests: Sequence[Request], most: int) -> list[list[Request]]:
-    """The same rows in the same order, in parts of at most `most` rows."""
-    parts: list[list[Request]] = [[]]
-    room = most
-    for request in requests:
-        rows = iter(request.inputs)
-        while taken := list(islice(rows, room or most)):
+def _parts(blocks: Sequence[Block], most: int) -> list[list[Portion]]:
+    """The rows of all blocks in order, in parts of at most `most` rows."""
+    parts: list[list[Portion]] = []
+    room = 0
+    for number, block in enumerate(blocks):
+        start = 0
+        while start < len(block.inputs):
             if not room:
                 parts.append([])
                 room = most
-            parts[-1].append(Request(request.program, taken))
-            room -= len(taken)
+            stop = min(start + room, len(block.inputs))
+            parts[-1].append(Portion(number, slice(start, stop)))
+            room -= stop - start
+            start = stop
     return parts
