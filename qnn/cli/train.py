@@ -134,9 +134,9 @@ def _dry_run(arguments: argparse.Namespace, options: dict[str, Any], limits: dic
         print(json.dumps(found.as_dict(), indent=2) if arguments.json else found)
     if main:
         for name, limit in limits.items():
-            needed = found.qpu_seconds if name == "max_seconds" else getattr(found, name.removeprefix("max_"))
-            if needed is None or needed > limit:
-                shown = "an unknown number" if needed is None else f"{needed:,.6g}"
+            needed = getattr(found.total, name.removeprefix("max_")) or 0  # of seconds none where nobody bills them
+            if not needed <= limit:
+                shown = "an unknown number" if needed != needed else f"{needed:,.6g}"
                 print(f"qnn: --{name.replace('_', '-')} {limit:,} would stop it: it needs {shown}.", file=sys.stderr)
     return 0
 
