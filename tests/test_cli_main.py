@@ -61,7 +61,7 @@ def test_module_is_the_command():
 def test_misspelt_verb(capsys):
     assert main(["circiut", "draw"]) == 2
     assert capsys.readouterr().err == (
-        'qnn: No command named "circiut". Did you mean "circuit"? Known: circuit, compare, doctor, fakecloud, predict, train.\n'
+        f'qnn: No command named "circiut". Did you mean "circuit"? Known: {", ".join(sorted(VERBS))}.\n'
     )
 
 

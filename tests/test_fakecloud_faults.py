@@ -36,6 +36,13 @@ def test_faults_do_not_move_one_another():
     assert found == [alone.happens("result_503") for _ in range(50)]
 
 
+def test_of_several_faults_the_first_in_the_table_happens_and_all_are_drawn():
+    faults = Faults(0)
+    faults.set({"submit_503": [1, 1], "submit_429": [1, 0], "submit_twice": [1, 0, 1]}, 0)
+    names = "submit_twice", "submit_503", "submit_429"
+    assert [faults.happens(*names) for _ in range(3)] == ["submit_429", "submit_503", "submit_twice"]
+
+
 def test_a_script_is_played_once():
     faults = Faults(0)
     faults.set({"submit_429": [0, 1, 1]}, 0)

@@ -18,4 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ),
     )
     command.add_options(parser)
-    parser.set_defaults(run=command.run)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb, until Ctrl-C."""
+    return command.run(arguments)

@@ -12,10 +12,10 @@ from qnn.errors import ArgumentError, unknown_name
 #: Name to what happens. The first word says to which request: submissions, look-ups by tag, looks at a job, results,
 #: cancellations; "job" is drawn when a job is accepted.
 FAULTS = {
+    "submit_lost": "the connection is closed before the submission is read: no job",
     "submit_429": "a submission is refused with 429",
     "submit_500": "a submission is refused with 500",
     "submit_503": "a submission is refused with 503",
-    "submit_lost": "the connection is closed before the submission is read: no job",
     "submit_answer_lost": "the job is accepted, and the connection closed without an answer",
     "submit_twice": "the submission arrives twice: two jobs of one tag",
     "find_503": "a look-up by tag is refused with 503",
@@ -77,9 +77,9 @@ class Faults:
                 self._streams[name] = iter(when) if isinstance(when, tuple) else Random(f"{seed}/{name}")
 
     def happens(self, *names: str) -> str | None:
-        """The first of the faults that happens now, or None; all are drawn, so that none moves another."""
+        """The first in the table of the faults that happen now, or None; all are drawn, so that none moves another."""
         with self._lock:
-            found = [name for name in names if self._drawn(name)]
+            found = [name for name in FAULTS if name in names and self._drawn(name)]
         return found[0] if found else None
 
     def _drawn(self, name: str) -> bool:
