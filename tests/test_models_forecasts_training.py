@@ -81,6 +81,8 @@ def check(net, data=(X, Y), sample_weight=None, **options):
         (partial(hybrid, backend="pennylane:default.qubit", observables=BASES, shots=20), {"batch_size": 6}),
         (partial(hybrid, workers=1, rows_per_task=2), {}),
         (partial(hybrid, backend="ibm:fake_manila", shots=5), {"data": (X[:3], Y[:3]), "batch_size": 2, "epochs": 1}),
+        (partial(hybrid, backend="aer", noise="fake_manila", shots=20, mitigation="readout"), {"epochs": 1}),
+        (partial(hybrid, backend="aer", shots=20, mitigation="zne"), {"epochs": 1, "batch_size": 6}),
         (first, {}),
         (partial(first, gradient="parameter-shift"), {"batch_size": 100}),
         (frozen, {}),

@@ -60,7 +60,8 @@ class Counting(Backend):
 
     Args:
         inner: the backend whose calls are counted.
-        begun: executables with the shots that they were called with, as those who share a backend share them.
+        begun: executables with the shots and the root of the sampling keys that they were called with; those who share
+            a backend share them.
 
     Attributes:
         used: what calls of `inner` would have executed.
@@ -77,7 +78,7 @@ class Counting(Backend):
         Amount(jobs=1, circuits=5, shots=0, seconds=None)
     """
 
-    def __init__(self, inner: Backend, begun: set[tuple[Executable, int | None]] | None = None) -> None:
+    def __init__(self, inner: Backend, begun: set[tuple[Executable, int | None, int]] | None = None) -> None:
         self.inner = inner
         self.name = inner.name
         self.used, self.beforehand = Amount(), Amount()
@@ -108,7 +109,8 @@ class CountingExecutable(Executable):
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Count the call; the estimate is made up."""
-        self._count(angles.n_rows, shots, self.inner.jobs_for(angles.n_rows, shots) if angles.n_rows else 0)
+        root = int(keys[0, 0]) if shots is not None and keys is not None and len(keys) else 0
+        self._count(angles.n_rows, shots, self.inner.jobs_for(angles.n_rows, shots) if angles.n_rows else 0, root)
         values = self._values(angles)
         if shots is None:
             return Estimate(values)
@@ -151,15 +153,15 @@ class CountingExecutable(Executable):
         """Count one call that torch differentiates itself."""
         self._count(n_rows, shots, 1)
 
-    def _count(self, n_rows: int, shots: int | None, jobs: int) -> None:
+    def _count(self, n_rows: int, shots: int | None, jobs: int, root: int = 0) -> None:
         if not n_rows or not self._executes:
             return
         circuits = n_rows * self.inner.circuits_per_row(shots)
         unknown = math.nan if self.backend.capabilities.remote else None
         seconds = self.inner.seconds_for(n_rows, shots)
         self.backend.used += Amount(jobs, circuits, circuits * (shots or 0), unknown if seconds is None else seconds)
-        if (self.inner, shots) not in self.backend.begun:
-            self.backend.begun.add((self.inner, shots))
+        if (self.inner, shots, root) not in self.backend.begun:
+            self.backend.begun.add((self.inner, shots, root))
             once = self.inner.once(shots)
             if once.jobs:
                 self.backend.beforehand += Amount(once.jobs, once.circuits, once.shots, unknown)
