@@ -48,3 +48,13 @@ def test_half_a_line_is_cut_off(tmp_path):
 def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(StorageError, match=r"`store` must be a file that can be written to; .* cannot: Is a directory"):
         Store(tmp_path)
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("not jobs\n")
+    with pytest.raises(
+        StorageError, match=r"`store` must be a file of jobs; .* is another or a damaged one: Expecting"
+    ):
+        Store(path)
+    assert path.read_text() == "not jobs\n"

@@ -34,6 +34,10 @@ class Store:
                 f'`store` must be a file that can be written to; "{path}" cannot: {error.strerror or error}. '
                 "Choose another one."
             ) from error
+        except ValueError as error:
+            raise StorageError(
+                f'`store` must be a file of jobs; "{path}" is another or a damaged one: {error}. Choose a new one.'
+            ) from error
 
     def _read(self, path: Path) -> int:
         """Read whole lines; returns their bytes."""
