@@ -224,6 +224,7 @@ def test_capabilities():
     assert tn1.remote and not tn1.exact and not tn1.keyed and tn1.max_wires == 50
     machine = Braket("arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1").capabilities
     assert machine.remote and machine.noisy and not machine.exact and not machine.keyed and machine.max_wires is None
+    assert not machine.verbatim and Braket("dm1").capabilities.verbatim
 
 
 def test_specification_has_what_differs_from_the_defaults():

@@ -133,6 +133,7 @@ class Braket(CompilingBackend):
             remote=self._arn is not None,
             keyed=self.sampler == "exact",
             max_wires=None if known is None else known.n_qubits,
+            verbatim=known is not None,  # machines have compilers of their own
         )
 
     def specification(self) -> dict[str, Any] | None:
