@@ -18,7 +18,7 @@ help:
 	@echo "make check       format, lint, types, import floors"
 	@echo "make notebook    run the notebook and keep its output"
 	@echo "make reproduce   published results beside ours, about 3 minutes; docs/reproductions.md"
-	@echo "make torture     trainings killed fifty times at random moments, which must end with the same bits"
+	@echo "make torture     trainings killed at random moments, 50 times here and 100 times at a provider, which must end with the same bits"
 	@echo "make bench       one parameter-shift step on Aer beside the raw Aer calls"
 	@echo "make bench-engine  the engine beside its peers, in $(BENCH_VENV); PRESET=figures|sweep|large|memory|cold|all THREADS=1"
 
@@ -67,6 +67,7 @@ reproduce: install
 
 torture: install
 	OMP_NUM_THREADS=1 $(BIN)/python tests/killed_training.py --kills 50
+	OMP_NUM_THREADS=1 $(BIN)/python tests/killed_jobs.py --kills 100
 
 bench: install
 	$(BIN)/python benchmarks/shot_step_perf.py
