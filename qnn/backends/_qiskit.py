@@ -274,6 +274,22 @@ def gates_of(circuit: QuantumCircuit) -> list[tuple[str, tuple[int, ...]]]:
     ]
 
 
+def duration_of(circuit: QuantumCircuit, target: Target) -> float | None:
+    """Seconds of one shot, along the longest path; None where the device does not say how long its gates take."""
+    try:
+        return float(circuit.estimate_duration(target))
+    except QiskitError:
+        return None
+
+
+def instruction_duration(target: Target, name: str, qubits: Sequence[int]) -> float:
+    """Seconds of one instruction on the slowest of `qubits`; 0 where the device does not say."""
+    if name not in target.operation_names:
+        return 0.0
+    found = [target[name].get((qubit,)) for qubit in qubits]
+    return max([0.0, *(each.duration for each in found if each is not None and each.duration is not None)])
+
+
 def launch(simulator: Any, circuits: list[QuantumCircuit], bindings: list[dict], **options: Any) -> list[Any]:
     """One call of `simulator.run` for all circuits and all rows.
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
-import weakref
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
-from uuid import uuid4
 
 import torch
 from qiskit.circuit import Delay
@@ -17,25 +15,40 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import RelaxationNoisePass
 
-from qnn._integers import whole
 from qnn._optional import require
 from qnn.backends._qiskit import BoundCircuit, Placement, gates_of, in_setting, place, repeatable, unmeasured
+from qnn.backends._qiskit_folding import Site
 from qnn.backends.aer import DeviceNoise, fake_device, restricted
 from qnn.backends.base import BackendInfo, Capabilities
 from qnn.backends.compiled import CompilingBackend
+from qnn.backends.ibm_client import machine
 from qnn.backends.ibm_errors import failures, without_secrets
 from qnn.backends.ibm_executable import IBMExecutable, Unit
-from qnn.backends.ibm_options import mode_by_plan, primitive_options, primitives, refuse_for_local
+from qnn.backends.ibm_modes import ExecutionMode
+from qnn.backends.ibm_options import (
+    MAX_EXECUTIONS,
+    check_choices,
+    mode_by_plan,
+    primitive_options,
+    primitives,
+    refuse_for_local,
+    waiting,
+)
+from qnn.backends.ibm_service import IBMService
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Expectation, PauliSum
 from qnn.circuits.settings import plan_measurements
-from qnn.errors import ArgumentError, CapabilityError, MissingDependencyError, unknown_name
+from qnn.errors import (
+    ArgumentError,
+    BackendError,
+    BackendUnavailableError,
+    CapabilityError,
+    MissingDependencyError,
+    RateLimitError,
+)
 
 Mode = Literal["job", "batch", "session"]
 Primitive = Literal["sampler", "estimator"]
-_MODES = ("job", "batch", "session")
-_PRIMITIVES = ("sampler", "estimator")
-_MAX_EXECUTIONS = 10_000_000  # circuits times shots of one job, IBM's limit
 
 
 class IBM(CompilingBackend):
@@ -64,7 +77,10 @@ class IBM(CompilingBackend):
         seed_transpiler: seed of its layout and routing heuristics.
         max_execution_time_s: seconds on the machine after which IBM cancels a job; for machines only.
         max_executions: circuits times shots of one job; larger requests are several jobs, submitted together.
-        timeout_s: seconds to wait for results; None waits as long as it takes. For machines only.
+        timeout_s: seconds to wait for the results of one call; None waits as long as it takes. For machines only.
+        retry_s: seconds for which requests that fail for now are repeated; None is 600. For machines only.
+        journal: file of the job journal; None is that of the user. For machines only.
+        reuse_exact: for all remote backends; without effect here, since machines return no exact results.
         instance: CRN or name of the instance; None takes that of the saved account.
         account: name of the saved account; None takes the default one.
         tags: job tags.
@@ -88,8 +104,11 @@ class IBM(CompilingBackend):
         optimization_level: int = 2,
         seed_transpiler: int = 0,
         max_execution_time_s: int | None = None,
-        max_executions: int = _MAX_EXECUTIONS,
+        max_executions: int = MAX_EXECUTIONS,
         timeout_s: float | None = None,
+        retry_s: float | None = None,
+        journal: str | None = None,
+        reuse_exact: bool = False,
         instance: str | None = None,
         account: str | None = None,
         tags: Sequence[str] = (),
@@ -110,9 +129,10 @@ class IBM(CompilingBackend):
         self.optimization_level = optimization_level
         self.seed_transpiler = seed_transpiler
         self.max_executions = max_executions
-        self.timeout_s = timeout_s
+        self.policy = waiting(journal, timeout_s, retry_s, reuse_exact)
+        self._given["journal"] = self.policy.journal
         self.instance, self.account = instance, account
-        self._check(mitigated)
+        check_choices(self.mode, self.primitive, mitigated, optimization_level, seed_transpiler, max_executions)
         self.is_local = _is_local(device)
         if self.is_local:
             self.device  # an unknown name is refused here  # noqa: B018
@@ -123,6 +143,8 @@ class IBM(CompilingBackend):
                 instance=instance,
                 account=account,
                 timeout_s=timeout_s,
+                retry_s=retry_s,
+                journal=journal,
             )
         self._options = primitive_options(
             self.primitive,
@@ -135,30 +157,7 @@ class IBM(CompilingBackend):
             execution=execution,
             max_execution_time=max_execution_time_s,
         )
-        self._session: Any = None
-
-    def _check(self, mitigated: bool) -> None:
-        if self.mode not in (None, *_MODES):
-            raise unknown_name("mode", self.mode, _MODES)
-        if self.primitive not in _PRIMITIVES:
-            raise unknown_name("primitive", self.primitive, _PRIMITIVES)
-        if mitigated and self.primitive == "sampler":
-            raise ArgumentError(
-                '`primitive` must be "estimator" for `resilience_level` and `resilience`; got "sampler". '
-                "Leave `primitive` out."
-            )
-        if whole(self.optimization_level) not in (0, 1, 2, 3):
-            raise ArgumentError(f"`optimization_level` must be 0, 1, 2 or 3; got {self.optimization_level!r}. Use 2.")
-        seed = whole(self.seed_transpiler)
-        if seed is None or not 0 <= seed < 2**32:
-            raise ArgumentError(f"`seed_transpiler` must be from 0 to 2^32 - 1; got {self.seed_transpiler!r}. Use 0.")
-        if not 0 < (whole(self.max_executions) or 0) <= _MAX_EXECUTIONS:
-            raise ArgumentError(
-                f"`max_executions` must be from 1 to {_MAX_EXECUTIONS:,}; got {self.max_executions!r}. Leave it out."
-            )
-        seconds = self.timeout_s
-        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-            raise ArgumentError(f"`timeout_s` must be a positive number of seconds; got {seconds!r}. Use None.")
+        self._execution = ExecutionMode()
 
     @property
     def decoupled(self) -> bool:
@@ -172,18 +171,13 @@ class IBM(CompilingBackend):
         Raises:
             UnknownNameError: no such device.
             AuthenticationError: no account, or a wrong one.
+            BackendUnavailableError: IBM is out of reach, or lists no device.
         """
         if self._device_object is not None:
             return self._device_object
         if self.is_local:
             return fake_device(self._device_name)
-        runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`backend="{self.name}"`')
-        with failures(f"connect to find {self._device_name}"):
-            service = runtime.QiskitRuntimeService(name=self.account, instance=self.instance)
-            known = {device.name: device for device in service.backends()}
-        if self._device_name not in known:
-            raise unknown_name("IBM device", self._device_name, known)
-        return known[self._device_name]
+        return machine(self._device_name, account=self.account, instance=self.instance)
 
     @cached_property
     def max_shots(self) -> int | None:
@@ -201,21 +195,57 @@ class IBM(CompilingBackend):
             service = self.device.service
             return mode_by_plan(self.mode, service.instances(), service.active_instance())
 
+    def service(self) -> IBMService | None:
+        """Its jobs at IBM; None in local mode.
+
+        Raises:
+            AuthenticationError, BackendUnavailableError, UnknownNameError: there is no way to the machine.
+        """
+        return None if self.is_local else self._service
+
+    @cached_property
+    def _service(self) -> IBMService:
+        return IBMService(self)
+
+    @property
+    def result_options(self) -> dict[str, Any]:
+        """What changes results, for the identity of jobs."""
+        kept = {key: value for key, value in self._options.items() if key not in ("environment", "max_execution_time")}
+        transpiled = {"optimization_level": self.optimization_level, "seed_transpiler": self.seed_transpiler}
+        return {"primitive": self.primitive, "options": kept} | transpiled
+
+    def final_options(self, device: Any) -> Any:
+        """The primitive's options on `device`, with IBM's defaults in the place of what was not given."""
+        with failures(f"make a primitive for {self._device_name}"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # which options override others is told when a job is submitted
+            return primitives()[self.primitive][0](mode=device, options=dict(self._options)).finalize_options()
+
     @property
     def circuits_per_setting(self) -> int:
         """Circuits that the Estimator makes of one: as many as an extrapolation has noise factors."""
+        return len(self.noise_factors)
+
+    @property
+    def noise_factors(self) -> tuple[float, ...]:
+        """How often an extrapolation folds the gates, in each of its circuits; one circuit as it is without."""
         resilience = self._options.get("resilience", {})
         folds = resilience.get("zne_mitigation")
         if folds is None:
             folds = self._options.get("resilience_level") == 2
         factors = resilience.get("zne", {}).get("noise_factors") if folds else (1,)
-        return len(factors) if isinstance(factors, Sequence) and not isinstance(factors, str) else 3
+        given = isinstance(factors, Sequence) and not isinstance(factors, str)
+        return tuple(factors) if given else (1, 3, 5)
 
     @property
     def capabilities(self) -> Capabilities:
         """Only samples, with noise, by generators of its own."""
         return Capabilities(
-            exact=False, noisy=True, remote=not self.is_local, keyed=False, max_wires=self.device.num_qubits
+            exact=False,
+            noisy=True,
+            remote=not self.is_local,
+            keyed=False,
+            max_wires=self.device.num_qubits,
+            counts=self.primitive == "sampler",
         )
 
     def specification(self) -> dict[str, Any] | None:
@@ -223,15 +253,14 @@ class IBM(CompilingBackend):
         if self._device_object is not None:
             return None
         given = {key: value for key, value in self._given.items() if value not in (None, ())}
-        defaults = {"optimization_level": 2, "seed_transpiler": 0, "max_executions": _MAX_EXECUTIONS}
+        defaults = {
+            "optimization_level": 2, "seed_transpiler": 0, "max_executions": MAX_EXECUTIONS, "reuse_exact": False
+        }  # fmt: skip
         return {"name": self.name} | {key: value for key, value in given.items() if defaults.get(key) != value}
 
     def close(self) -> None:
         """Close the session or batch, if one is open; the next job opens another."""
-        with self._lock:
-            session, self._session = self._session, None
-        if session is not None:
-            session[1]()
+        self._execution.close()
 
     def __enter__(self) -> IBM:
         return self
@@ -241,15 +270,24 @@ class IBM(CompilingBackend):
 
     def __getstate__(self) -> dict[str, Any]:
         """The options only: a worker connects by itself. A machine's object holds a token and is left behind."""
-        state = super().__getstate__() | {"_session": None}
-        for derived in ("device", "max_shots", "_mode_by_plan"):
+        state = super().__getstate__()
+        for derived in ("device", "max_shots", "_mode_by_plan", "_service"):
             state.pop(derived, None)
         if not self.is_local and self._device_object is not None:
             state["instance"] = self.instance or getattr(self._device_object, "_instance", None)
             state["_device_object"] = None
         return state
 
-    def submit(self, device: Any, pubs: Sequence[Any], shots: int, seed: int | None, *, before: Sequence[Any]) -> Any:
+    def submit(
+        self,
+        device: Any,
+        pubs: Sequence[Any],
+        shots: int,
+        seed: int | None,
+        *,
+        tag: str | None = None,
+        before: Sequence[Any] = (),
+    ) -> Any:
         """One job; it is not waited for.
 
         Args:
@@ -257,44 +295,38 @@ class IBM(CompilingBackend):
             pubs: IBM's primitive unified blocs.
             shots: per circuit.
             seed: of the local simulator.
+            tag: by which it can be found again.
             before: jobs of the same request that have been submitted.
         """
         make, _ = primitives()[self.primitive]
-        tags = [*self._options["environment"]["job_tags"], f"qnn-{uuid4().hex}"]  # by which it can be found again
+        tags = [*self._options["environment"]["job_tags"], *([tag] if tag else [])]
         options = self._options | {"environment": {"job_tags": tags}}
         if self.is_local:
             options["simulator"] = {**options["simulator"], "seed_simulator": seed}
         if self.primitive == "estimator":
             options["default_shots"] = shots
-        with failures(f"submit a job to {self._device_name}", [job.job_id() for job in before]):
-            primitive = make(mode=self._mode_for(device), options=options)
-            return primitive.run(pubs) if self.primitive == "estimator" else primitive.run(pubs, shots=shots)
-
-    def _mode_for(self, device: Any) -> Any:
-        """The device itself, or a session or batch on it."""
-        mode = self._mode_by_plan
-        if mode == "job":
-            return device
-        with self._lock:
-            if self._session is None or self._session[0]._backend is not device:
-                if self._session is not None:
-                    self._session[1]()
-                runtime = require("qiskit_ibm_runtime", extra="ibm", purpose=f'`mode="{mode}"`')
-                opened = (runtime.Session if mode == "session" else runtime.Batch)(backend=device)
-                self._session = opened, weakref.finalize(self, opened.close)
-            return self._session[0]
+        try:
+            with failures(f"submit a job to {self._device_name}", [job.job_id() for job in before]):
+                primitive = make(mode=self._execution.on(device, self._mode_by_plan), options=options)
+                return primitive.run(pubs) if self.primitive == "estimator" else primitive.run(pubs, shots=shots)
+        except (RateLimitError, BackendUnavailableError):
+            raise
+        except BackendError as error:
+            with failures(f"look after the {self._mode_by_plan}"):
+                ended = self._execution.has_ended()
+            if not ended:
+                raise
+            raise BackendUnavailableError(
+                f"IBM Quantum has closed the {self._mode_by_plan} on {self._device_name}. "
+                "Submit again: that opens another."
+            ) from error
 
     def results_of(self, jobs: Sequence[Any]) -> list[Any]:
-        """Wait for all jobs, together as long as `timeout_s` allows."""
-        deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
+        """The results of jobs in local mode, waited for."""
         ids, results = [job.job_id() for job in jobs], []
         for job in jobs:
             with failures(f"return the result of job {job.job_id()}", ids):
-                if self.is_local:
-                    results.append(job.result())
-                else:
-                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                    results.append(job.result(timeout=left))
+                results.append(job.result())
         return results
 
     def _compile(self, circuit: Circuit) -> IBMExecutable:
@@ -320,17 +352,23 @@ class IBM(CompilingBackend):
             seed=self.seed_transpiler,
             compact=self.is_local,
         )
+        level, gates = self.optimization_level, source.basis_gates
         if self.primitive == "estimator":
-            bound = [repeatable(unmeasured(placement), source.basis_gates)]
-            observables = [_operator(m.observable, placement) for m in circuit.measurements]  # type: ignore[union-attr]
-            units = [Unit(bound[0], bound[0].circuit, observables)]
+            placed = [unmeasured(placement)]
         else:
-            level = self.optimization_level
-            gates = source.basis_gates
-            bound = [repeatable(in_setting(placement, setting, gates, level), gates) for setting in settings]
-            units = [Unit(b, b.measured(), None) for b in bound]
+            placed = [in_setting(placement, setting, gates, level) for setting in settings]
         device = self._local_device(placement, source) if self.is_local else self.device
-        return IBMExecutable(circuit, self, device, units, self._facts(placement, bound))
+
+        def executable(circuit: Circuit, placed: Sequence[BoundCircuit]) -> IBMExecutable:
+            bound = [repeatable(each, gates) for each in placed]
+            units = [Unit(each, each.measured(), None) for each in bound]
+            if self.primitive == "estimator":
+                observables = [_operator(m.observable, placement) for m in circuit.measurements]  # type: ignore[union-attr]
+                units = [Unit(bound[0], bound[0].circuit, observables)]
+            site = Site(placement, tuple(gates), executable)
+            return IBMExecutable(circuit, self, device, units, self._facts(placement, bound), site)
+
+        return executable(circuit, placed)
 
     def _check_gates(self) -> None:
         """IBM's mitigation is written in the gates of its present machines."""

@@ -6,11 +6,13 @@ its classes is still understood.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from qnn import errors
+from qnn._optional import require
 from qnn.errors import BackendError, QnnError
 
 _BY_NAME: dict[str, tuple[type[QnnError], str]] = {
@@ -42,13 +44,20 @@ _BY_NAME: dict[str, tuple[type[QnnError], str]] = {
     ),
     "IBMInputValueError": (errors.CircuitRefusedError, "Change the circuit or the option that it names."),
     "ConnectionError": (errors.BackendUnavailableError, "Check the network, and try again later."),
-    "RequestException": (errors.BackendUnavailableError, "Check the network, and try again later."),
 }
+# Of `requests`, with no answer at all: the client wraps them in errors that do not say so.
+_NO_ANSWER = ("ConnectionError", "Timeout", "RetryError", "ChunkedEncodingError", "ContentDecodingError")
 # Classes that say where something went wrong, and not what: their messages and codes say that.
-_BY_CODE = {"3458": "pending", "4317": "usage", "8001": "usage"}  # https://quantum.cloud.ibm.com/docs/errors
+_BY_CODE = {
+    "1202": "rate",
+    "3458": "pending",
+    "4317": "usage",
+    "8001": "usage",
+}  # https://quantum.cloud.ibm.com/docs/errors
 _CODE = re.compile(r"(?i)\bcode[\"']?[ :=]*(\d{4})\b")
 _STATUS = re.compile(r"\b(\d{3}) (?:Client|Server) Error\b")
-_SECRET = re.compile(r"(?i)(bearer\s+|(?:api[_-]?key|token)[\"']?\s*[:=]\s*[\"']?)[\w.~+/-]{8,}")
+_SECRET = re.compile(r"(?i)((?:bearer|apikey)\s+|(?:api[_-]?key|token)[\"']?\s*[:=]\s*[\"']?)[\w.~+/-]{8,}")
+_ACCESS_TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]+){1,2}")  # a JSON web token
 
 
 @contextmanager
@@ -65,7 +74,7 @@ def failures(what: str, job_ids: Sequence[str] = ()) -> Iterator[None]:
         raise
     except Exception as error:  # of a client that passes on whatever goes wrong below it
         found = translated(error, what, job_ids)
-        told = str(error)
+        told = " ".join(str(each) for each in (error, *_chain(error)))
         hidden = isinstance(found, errors.AuthenticationError) or without_secrets(told) != told
         raise found from (None if hidden else error)
 
@@ -85,6 +94,10 @@ def translated(error: Exception, what: str, job_ids: Sequence[str] = ()) -> QnnE
 
 def _kind(error: Exception) -> tuple[type[QnnError], str]:
     text = str(error)
+    below = _chain(error)
+    no_answer = any(cls.__name__ in _NO_ANSWER for cause in below for cls in type(cause).__mro__)
+    if no_answer and type(error).__name__ in ("InvalidAccountError", "QiskitBackendNotFoundError"):
+        return _BY_NAME["ConnectionError"]  # what the client makes of any failure to list what there is
     for cls in type(error).__mro__:
         if cls.__name__ in _BY_NAME:
             return _BY_NAME[cls.__name__]
@@ -95,18 +108,42 @@ def _kind(error: Exception) -> tuple[type[QnnError], str]:
     if meaning == "usage" or "quota" in text.lower():
         return errors.QuotaError, "Wait for the next period of the plan, or use another instance."
     status = _STATUS.search(text)
-    number = getattr(error, "status_code", -1)  # -1 where the client did not note it
+    numbers = (getattr(cause, "status_code", -1) for cause in (error, *below))  # -1 where the client did not note it
+    number = next((found for found in numbers if isinstance(found, int) and found > 0), -1)
     if number < 0 and status:
         number = int(status.group(1))
-    if number == 429:
+    if number == 429 or meaning == "rate":
         return errors.RateLimitError, "Try again in a minute."
+    if number == 404 and "/jobs/" in text:
+        return _BY_NAME["RuntimeJobNotFound"]
     if number in (401, 403):
         return _BY_NAME["IBMNotAuthorizedError"]
-    if 500 <= number < 600:
+    if 500 <= number < 600 or (number < 0 and no_answer):
         return _BY_NAME["ConnectionError"]
     return BackendError, "Check the backend's options; `qnn doctor` shows what is missing."
 
 
+def _chain(error: BaseException) -> list[BaseException]:
+    """What led to an error, up to one of our own, which another attempt may have left behind."""
+    found: list[BaseException] = []
+    cause = error.__cause__ or error.__context__
+    while cause is not None and not isinstance(cause, QnnError) and cause not in found:
+        found.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return found
+
+
 def without_secrets(text: str) -> str:
-    """The text without what looks like a token."""
-    return _SECRET.sub(r"\1…", text)
+    """The text without what is, or looks like, a token."""
+    for secret in _known_secrets():
+        text = text.replace(secret, "…")
+    return _ACCESS_TOKEN.sub("…", _SECRET.sub(r"\1…", text))
+
+
+def _known_secrets() -> set[str]:
+    """Tokens of the environment and of saved accounts."""
+    found = {os.environ.get("QISKIT_IBM_TOKEN")}
+    with suppress(Exception):  # no file, or a damaged one
+        runtime = require("qiskit_ibm_runtime", extra="ibm", purpose="IBM Quantum")
+        found |= {account.get("token") for account in runtime.QiskitRuntimeService.saved_accounts().values()}
+    return {secret for secret in found if isinstance(secret, str) and len(secret) >= 8}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,17 @@ import torch
 
 from qnn import _meter
 from qnn.backends._qiskit import BoundCircuit
-from qnn.backends.base import Angles, Estimate
+from qnn.backends._qiskit_folding import Site
+from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import from_counts, like
+from qnn.backends.ibm_estimate import Billing, billing
+from qnn.backends.ibm_results import arrays_of, estimator_form, sampler_form
+from qnn.backends.ibm_service import IBMPayload
 from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
+from qnn.backends.requests import joined, run_jobs
 from qnn.circuits.circuit import Circuit
+from qnn.circuits.folding import Folding
 from qnn.errors import ArgumentError, CapabilityError
 
 if TYPE_CHECKING:
@@ -48,12 +55,28 @@ class IBMExecutable(SettingsExecutable):
     """A circuit transpiled for a device of IBM."""
 
     def __init__(
-        self, circuit: Circuit, backend: IBM, device: Any, units: Sequence[Unit], facts: dict[str, Any]
+        self,
+        circuit: Circuit,
+        backend: IBM,
+        device: Any,
+        units: Sequence[Unit],
+        facts: dict[str, Any],
+        site: Site | None = None,
     ) -> None:
         super().__init__(circuit, backend, facts)
         self.backend: IBM = backend
         self._device = device
         self._units = tuple(units)
+        self._site = site
+
+    def folded(self, folding: Folding) -> Executable | None:
+        """Folded after transpiling: the same layout, and nothing that would cancel gates."""
+        bound = [unit.bound for unit in self._units]
+        return None if self._site is None else self._site.folded(self.circuit, bound, folding)
+
+    def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:
+        """On the same qubits of the device."""
+        return None if self._site is None else self._site.flipped(self.circuit, wires, flips)
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row of every setting in one job, or in as few as the service's limit allows.
@@ -61,23 +84,40 @@ class IBMExecutable(SettingsExecutable):
         Raises:
             CapabilityError: exact values are asked for.
             ArgumentError: more shots than a job may have, or a table of counts too large for memory.
+            BudgetError: a budget has no room for it; nothing was submitted.
+            JournalError: the journal of jobs on machines cannot be read or written.
             BackendError: IBM refused or failed; its subclasses say whether trying later helps.
         """
         check_operands(self.circuit, angles, shots, keys)
         if shots is None:
             raise CapabilityError(f"`shots` must be given for {self.backend}, which only samples; got None. Use 1024.")
-        n_rows, settings = angles.n_rows, self.plan.settings
-        if n_rows == 0 or not settings:
+        n_rows = angles.n_rows
+        if n_rows == 0 or not self._units:
             return self._without_running(angles, shots, keys)
-        results = self.backend.results_of(self._submitted(dense_angles(angles), shots, self._seed(keys)))
+        values = dense_angles(angles)
+        service = self.backend.service()
+        if service is None:
+            self.reserve(n_rows, shots)
+            parts = self._run_here(values, shots, self._seed(keys))
+        else:
+            parts = run_jobs(
+                self,
+                service,
+                self.backend.policy,
+                values,
+                keys,
+                shots=shots,
+                rows_per_job=self._rows_per_job(n_rows, shots),
+                payload=lambda part: IBMPayload(self._pubs(values[part]), shots),
+                form=lambda part: self._form(part.stop - part.start),
+                options=self.backend.result_options,
+            )
         if self.backend.primitive == "estimator":
-            return self._from_values(results, angles, shots)
-        sizes = [2 ** len(setting.wires) for setting in settings]
-        counts = [
-            np.concatenate([_histograms(result[i].data.c.array, size) for result in results])
-            for i, size in enumerate(sizes)
-        ]
-        return from_counts(self.plan, counts, angles, shots)
+            found, errors = joined(parts)
+            return Estimate(like(found, angles), like(errors**2, angles), shots)
+        counts = joined(parts)
+        executed = int(counts[0][0].sum())  # twirling rounds up to whole randomizations
+        return from_counts(self.plan, counts, angles, executed)
 
     def circuits_per_row(self, shots: int | None) -> int:
         """One for each measurement basis, times the noise factors of an extrapolation."""
@@ -87,18 +127,55 @@ class IBMExecutable(SettingsExecutable):
         """As many as IBM's limit of executions makes of the rows."""
         return -(-n_rows // self._rows_per_job(n_rows, shots)) if n_rows and shots else 1
 
-    def _submitted(self, angles: np.ndarray, shots: int, seed: int | None) -> list[Any]:
-        """One job, or as few as the service's limit allows, for rows (N, S + R)."""
+    def seconds_for(self, n_rows: int, shots: int | None) -> float | None:
+        """Seconds that a machine bills by IBM's formula, see `qnn.backends.ibm_estimate`; of a fake device, its own.
+
+        https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time
+        """
+        if not shots or not self._units:
+            return None
+        return self._billing.seconds(n_rows, shots, self.jobs_for(n_rows, shots)) if n_rows else 0.0
+
+    def reserve(self, n_rows: int, shots: int | None) -> None:
+        """Take one call in local mode from the open budgets; nobody bills its seconds."""
+        circuits = n_rows * self.circuits_per_row(shots)
+        jobs = self.jobs_for(n_rows, shots) if n_rows else 0
+        _meter.reserve(circuits=circuits, shots=circuits * (shots or 0), jobs=jobs)
+
+    @cached_property
+    def _billing(self) -> Billing:
+        estimator = self.backend.primitive == "estimator"
+        return billing(
+            [unit.bound for unit in self._units],
+            self.backend.device,
+            self.backend.final_options(self._device),
+            target=self._device.target,
+            factors=self.backend.noise_factors,
+            n_bases=len(self.plan.settings) if estimator else None,
+        )
+
+    def _pubs(self, rows: np.ndarray) -> list[tuple]:
+        return [unit.pub(rows) for unit in self._units]
+
+    def _form(self, n_rows: int) -> dict[str, Any]:
+        if self.backend.primitive == "estimator":
+            return estimator_form(len(self.circuit.measurements), n_rows)
+        return sampler_form([2 ** len(setting.wires) for setting in self.plan.settings], n_rows)
+
+    def _run_here(self, angles: np.ndarray, shots: int, seed: int | None) -> list[list[np.ndarray]]:
+        """The arrays of each job in local mode, for rows (N, S + R)."""
         step = self._rows_per_job(len(angles), shots)
         jobs: list[Any] = []
+        forms: list[dict[str, Any]] = []
         for start in range(0, len(angles), step):
             rows = angles[start : start + step]
-            pubs = [unit.pub(rows) for unit in self._units]
             own = None if seed is None else (seed + start) % 2**31
-            jobs.append(self.backend.submit(self._device, pubs, shots, own, before=jobs))
+            jobs.append(self.backend.submit(self._device, self._pubs(rows), shots, own, before=jobs))
+            forms.append(self._form(len(rows)))
             circuits = len(rows) * self.circuits_per_row(shots)
             _meter.record(circuits=circuits, shots=circuits * shots, jobs=1)
-        return jobs
+        results = self.backend.results_of(jobs)
+        return [arrays_of(r, form, job.job_id()) for r, form, job in zip(results, forms, jobs, strict=True)]
 
     def _rows_per_job(self, n_rows: int, shots: int) -> int:
         per_row = shots * self.circuits_per_row(shots)
@@ -120,18 +197,3 @@ class IBMExecutable(SettingsExecutable):
     def _seed(self, keys: torch.Tensor | None) -> int | None:
         """The seed of local mode. None where several PUBs would draw the same random numbers from it."""
         return None if keys is None or len(self._units) > 1 else seed_from(keys)
-
-    def _from_values(self, results: Sequence[Any], angles: Angles, shots: int) -> Estimate:
-        values = np.concatenate([np.asarray(r[0].data.evs, dtype=np.float64) for r in results])
-        errors = np.concatenate([np.asarray(r[0].data.stds, dtype=np.float64) for r in results])
-        return Estimate(like(values, angles), like(errors**2, angles), shots)
-
-
-def _histograms(bits: np.ndarray, size: int) -> np.ndarray:
-    """Counts (N, size) from packed shots (N, shots, bytes), the most significant byte first."""
-    outcomes = np.zeros(bits.shape[:2], dtype=np.int64)
-    for byte in range(bits.shape[2]):
-        outcomes = (outcomes << 8) | bits[:, :, byte]
-    n_rows = len(outcomes)
-    flat = (outcomes + np.arange(n_rows)[:, None] * size).ravel()
-    return np.bincount(flat, minlength=n_rows * size).reshape(n_rows, size)

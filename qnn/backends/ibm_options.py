@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from qnn._integers import whole
 from qnn._optional import require
-from qnn.errors import ArgumentError, CapabilityError
+from qnn.errors import ArgumentError, CapabilityError, NoEffectWarning, unknown_name
+from qnn.jobs import Policy
 
 _ANGLE_DECIMALS = 14  # local mode rounds angles to this many places, in units of π/2
 _TAG = "qnn"
+_MODES = ("job", "batch", "session")
+_PRIMITIVES = ("sampler", "estimator")
+#: Circuits times shots of one job, IBM's limit.
+MAX_EXECUTIONS = 10_000_000
+#: Plans whose machine time is free, and scarce.
+OPEN_PLANS = ("open", "lite")
 
 
 def primitives() -> dict[str, tuple[Any, Any]]:
@@ -74,6 +84,11 @@ def primitive_options(
     return options
 
 
+def plan_of(instances: Sequence[Mapping[str, Any]], crn: str | None) -> str:
+    """The plan of an instance in lower case; empty where it is not listed. Arguments as for `mode_by_plan`."""
+    return next((str(instance.get("plan", "")) for instance in instances if instance.get("crn") == crn), "").lower()
+
+
 def mode_by_plan(asked: str | None, instances: Sequence[Mapping[str, Any]], crn: str | None) -> str:
     """How jobs are to be executed on a machine.
 
@@ -86,13 +101,64 @@ def mode_by_plan(asked: str | None, instances: Sequence[Mapping[str, Any]], crn:
     Raises:
         CapabilityError: sessions are asked of the open plan, which has none.
     """
-    plan = next((str(instance.get("plan", "")) for instance in instances if instance.get("crn") == crn), "")
-    is_open = plan.lower() in ("open", "lite")
+    plan = plan_of(instances, crn)
+    is_open = plan in OPEN_PLANS
     if asked == "session" and is_open:
         raise CapabilityError(
             f'`mode` must be "job" or "batch" on the {plan} plan, which has no sessions; got "session". Leave it out.'
         )
     return asked or ("batch" if plan and not is_open else "job")
+
+
+def check_choices(
+    mode: object,
+    primitive: str,
+    mitigated: bool,
+    optimization_level: object,
+    seed_transpiler: object,
+    max_executions: object,
+) -> None:
+    """Refuse what cannot be chosen; `mitigated` is whether an option of the Estimator was given.
+
+    Raises:
+        UnknownNameError: no such mode or primitive.
+        ArgumentError: a value is out of range, or the primitive has no mitigation.
+    """
+    if mode not in (None, *_MODES):
+        raise unknown_name("mode", mode, _MODES)
+    if primitive not in _PRIMITIVES:
+        raise unknown_name("primitive", primitive, _PRIMITIVES)
+    if mitigated and primitive == "sampler":
+        raise ArgumentError(
+            '`primitive` must be "estimator" for `resilience_level` and `resilience`; got "sampler". '
+            "Leave `primitive` out."
+        )
+    if whole(optimization_level) not in (0, 1, 2, 3):
+        raise ArgumentError(f"`optimization_level` must be 0, 1, 2 or 3; got {optimization_level!r}. Use 2.")
+    seed = whole(seed_transpiler)
+    if seed is None or not 0 <= seed < 2**32:
+        raise ArgumentError(f"`seed_transpiler` must be from 0 to 2^32 - 1; got {seed_transpiler!r}. Use 0.")
+    if not 0 < (whole(max_executions) or 0) <= MAX_EXECUTIONS:
+        raise ArgumentError(
+            f"`max_executions` must be from 1 to {MAX_EXECUTIONS:,}; got {max_executions!r}. Leave it out."
+        )
+
+
+def waiting(journal: str | None, timeout_s: float | None, retry_s: float | None, reuse_exact: bool) -> Policy:
+    """The patience of a backend.
+
+    Raises:
+        ArgumentError, DtypeError: an option cannot be used.
+
+    Warns:
+        NoEffectWarning: exact results are to be used again.
+    """
+    made = Policy(journal=journal, timeout_s=timeout_s, reuse_exact=reuse_exact)
+    if reuse_exact:
+        warnings.warn(
+            "`reuse_exact` has no effect with IBM Quantum, whose results all have shots.", NoEffectWarning, stacklevel=3
+        )
+    return made if retry_s is None else replace(made, retry_s=retry_s)
 
 
 def refuse_for_local(name: str, **given: Any) -> None:
