@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -11,11 +12,46 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit.library import XGate
 from qiskit.exceptions import QiskitError
 
-from qnn.backends._qiskit import BoundCircuit, _with_plain_parameters
+from qnn.backends._qiskit import BoundCircuit, Placement, _with_plain_parameters
+from qnn.backends.base import Executable
+from qnn.backends.readout import flip_circuit
+from qnn.circuits.circuit import Circuit
 from qnn.circuits.folding import Folding
 from qnn.errors import UnsupportedError
 
 _Gates = tuple[tuple[Any, tuple[int, ...]], ...]  # operations, and which of a gate's qubits they act on
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a circuit was placed, so that others can be run on the same qubits.
+
+    Attributes:
+        placement: wires on qubits.
+        basis_gates: the gates in use.
+        make: an executable there, from a circuit and the gates of each of its measurement settings.
+    """
+
+    placement: Placement
+    basis_gates: tuple[str, ...]
+    make: Callable[[Circuit, Sequence[BoundCircuit]], Executable]
+
+    def folded(self, circuit: Circuit, bound: Sequence[BoundCircuit], folding: Folding) -> Executable:
+        """`circuit`, which is `bound` there, from more gates."""
+        found = [folded(each, folding, self.basis_gates) for each in bound]
+        executable = self.make(circuit, [each for each, _ in found])
+        executable.noise_scale = found[0][1]
+        return executable
+
+    def flipped(self, circuit: Circuit, wires: Sequence[int], flips: bool) -> Executable:
+        """Nothing, or a bit flip on each of `wires`, measured where `circuit` measures them."""
+        qubits = tuple(self.placement.qubits[wire] for wire in wires)
+        written = QuantumCircuit(self.placement.body.num_qubits)
+        for qubit in qubits if flips else ():
+            for gate, _ in _in_basis(XGate(), self.basis_gates):
+                written.append(gate, [qubit])
+        bound = BoundCircuit(written, qubits, (), np.zeros((0, 0)), np.zeros(0), True)
+        return self.make(flip_circuit(circuit.n_wires, wires, flips), [bound])
 
 
 def folded(bound: BoundCircuit, folding: Folding, basis_gates: Sequence[str]) -> tuple[BoundCircuit, float]:
@@ -40,15 +76,6 @@ def folded(bound: BoundCircuit, folding: Folding, basis_gates: Sequence[str]) ->
     plain = _with_plain_parameters(circuit, bound.parameters, bound.qubits)
     matrix, offset = plain.matrix @ bound.matrix, plain.matrix @ bound.offset + plain.offset
     return BoundCircuit(plain.circuit, bound.qubits, plain.parameters, matrix, offset, plain.bindable), scale
-
-
-def flipped(n_qubits: int, qubits: Sequence[int], flips: bool, basis_gates: Sequence[str]) -> BoundCircuit:
-    """Nothing, or a bit flip on each of `qubits`, which are measured; for circuits without angles."""
-    circuit = QuantumCircuit(n_qubits)
-    for qubit in qubits if flips else ():
-        for gate, _ in _in_basis(XGate(), tuple(basis_gates)):
-            circuit.append(gate, [qubit])
-    return BoundCircuit(circuit, tuple(qubits), (), np.zeros((0, 0)), np.zeros(0), True)
 
 
 def _inverse(operation: Any, basis: tuple[str, ...]) -> _Gates:

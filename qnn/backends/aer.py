@@ -17,7 +17,8 @@ from qnn._integers import whole
 from qnn._optional import require
 from qnn.backends import noise_model
 from qnn.backends._qiskit import SIMULATOR_BASIS, BoundCircuit, Placement, gate_names, gates_of, in_setting, place
-from qnn.backends.aer_executable import AerExecutable, AerPlace, MeasuredSetting
+from qnn.backends._qiskit_folding import Site
+from qnn.backends.aer_executable import AerExecutable, MeasuredSetting
 from qnn.backends.base import Capabilities
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.noise_model import ModelNoise, NoiseSource
@@ -189,9 +190,7 @@ class Aer(CompilingBackend):
         def executable(circuit: Circuit, bound: Sequence[BoundCircuit]) -> AerExecutable:
             measured = [_measured_setting(b, model) for b in bound]
             facts = self._facts(placement, bound, method) | {"processor": hardware["device"]}
-            return AerExecutable(
-                circuit, self, simulator, measured, facts, AerPlace(placement, tuple(basis), executable)
-            )
+            return AerExecutable(circuit, self, simulator, measured, facts, Site(placement, tuple(basis), executable))
 
         return executable(circuit, bound)
 

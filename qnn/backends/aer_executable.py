@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from qnn.backends import _qiskit_folding
-from qnn.backends._qiskit import BoundCircuit, Placement, launch
+from qnn.backends._qiskit import BoundCircuit, launch
+from qnn.backends._qiskit_folding import Site
 from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import estimate, from_counts
 from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
-from qnn.backends.readout import apply_confusion, flip_circuit
+from qnn.backends.readout import apply_confusion
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.folding import Folding
 from qnn.errors import ArgumentError, CapabilityError
@@ -42,21 +42,6 @@ class MeasuredSetting:
     confusions: tuple[np.ndarray | None, ...]
 
 
-@dataclass(frozen=True)
-class AerPlace:
-    """Where a circuit was placed, so that others can be run there.
-
-    Attributes:
-        placement: wires on qubits.
-        basis_gates: the gates in use.
-        make: an executable on the same qubits, from a circuit and the gates of each setting.
-    """
-
-    placement: Placement
-    basis_gates: tuple[str, ...]
-    make: Callable[[Circuit, Sequence[BoundCircuit]], AerExecutable]
-
-
 class AerExecutable(SettingsExecutable):
     """A circuit transpiled for Aer."""
 
@@ -67,31 +52,22 @@ class AerExecutable(SettingsExecutable):
         simulator: Any,
         settings: Sequence[MeasuredSetting],
         facts: dict[str, Any],
-        place: AerPlace | None = None,
+        site: Site | None = None,
     ) -> None:
         super().__init__(circuit, backend, facts)
         self.backend: Aer = backend
         self._simulator = simulator
         self._settings = tuple(settings)
-        self._place = place
+        self._site = site
 
     def folded(self, folding: Folding) -> Executable | None:
         """Folded after transpiling: the same layout, and nothing that would cancel gates."""
-        if self._place is None:
-            return None
-        found = [_qiskit_folding.folded(s.bound, folding, self._place.basis_gates) for s in self._settings]
-        executable = self._place.make(self.circuit, [bound for bound, _ in found])
-        executable.noise_scale = found[0][1]
-        return executable
+        bound = [setting.bound for setting in self._settings]
+        return None if self._site is None else self._site.folded(self.circuit, bound, folding)
 
     def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:
         """On the same qubits, with the same noise."""
-        if self._place is None:
-            return None
-        at = self._place.placement
-        qubits = [at.qubits[wire] for wire in wires]
-        bound = _qiskit_folding.flipped(len(at.physical), qubits, flips, self._place.basis_gates)
-        return self._place.make(flip_circuit(self.circuit.n_wires, wires, flips), [bound])
+        return None if self._site is None else self._site.flipped(self.circuit, wires, flips)
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row of every setting in one call of `AerSimulator.run`.

@@ -75,7 +75,8 @@ def calibrate(zeros: Executable, ones: Executable, wires: Sequence[int], shots: 
     z = []
     for position, executable in enumerate((zeros, ones)):
         keys = None if shots is None else torch.tensor([[root, STEP, 0, position, 0]], dtype=torch.int64)
-        z.append(executable.run(nothing, shots=shots, keys=keys).values[0, : len(wires)].double().cpu().numpy())
+        found = executable.run(nothing, shots=shots, keys=keys)
+        z.append(found.values[0, : len(wires)].double().cpu().numpy())
     errors = np.stack([(1 - z[0]) / 2, (1 + z[1]) / 2], axis=1).clip(0.0, 1.0)
     bad = [(wire, e0, e1) for wire, (e0, e1) in zip(wires, errors.tolist(), strict=True) if e0 + e1 >= 1]
     if bad:
@@ -84,4 +85,4 @@ def calibrate(zeros: Executable, ones: Executable, wires: Sequence[int], shots: 
             f"`mitigation` of readout must have detectors that tell 0 from 1; that of wire {wire} reports {e0:.3g} of "
             f'zeros as 1 and {e1:.3g} of ones as 0. Use more `calibration_shots`, other qubits, or mitigation="zne".'
         )
-    return Calibration(tuple(wires), errors, shots)
+    return Calibration(tuple(wires), errors, found.shots)

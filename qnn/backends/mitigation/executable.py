@@ -42,10 +42,10 @@ class MitigatedExecutable(Executable):
     def __init__(self, circuit: Circuit, backend: Backend, place: Backend, options: Options) -> None:
         super().__init__(circuit, backend)
         self._place, self._options = place, options
-        self._plainly = place.compile(circuit)
+        self.inner = place.compile(circuit)
         self._calibrations: dict[tuple[int | None, int], tuple[Calibration, Readout]] = {}
         self._lock = Lock()
-        self._scaled = self._at_scales(self._plainly)
+        self._scaled = self._at_scales(self.inner) if self.plan.settings else [self.inner]
         self._warn_if_nothing_folds()
 
     def _at_scales(self, executable: Executable) -> list[Executable]:
@@ -98,7 +98,7 @@ class MitigatedExecutable(Executable):
         """
         check_operands(self.circuit, angles, shots, keys)
         if not angles.n_rows or not self.plan.settings:
-            return self._plainly.run(angles, shots=shots, keys=keys)
+            return self.inner.run(angles, shots=shots, keys=keys)
         self._check_budgets(angles.n_rows, shots, keys)
         calibrated = self._calibrated(shots, keys) if self._options.readout else None
         found = [
@@ -128,6 +128,7 @@ class MitigatedExecutable(Executable):
             values = [instead.values(_array(e.values), calibrated[0]) for e in found]
         else:
             assert readout is not None
+            shots = found[0].shots or shots  # which a device may round
             frequencies = [self._frequencies(estimate, shots) for estimate in found]
             values = [readout.values(f) for f in frequencies]
             variances = [readout.variance(f, shots) for f in frequencies]
@@ -162,7 +163,7 @@ class MitigatedExecutable(Executable):
     @cached_property
     def _flips(self) -> tuple[Executable, Executable]:
         """What prepares all zeros and all ones."""
-        zeros, ones = (scaling.flipped(self._plainly, self._wires, flips) for flips in (False, True))
+        zeros, ones = (scaling.flipped(self.inner, self._wires, flips) for flips in (False, True))
         return zeros, ones
 
     def _calibration_shots(self, shots: int | None) -> int | None:
@@ -170,14 +171,13 @@ class MitigatedExecutable(Executable):
 
     def _name(self, shots: int | None, keys: torch.Tensor | None) -> tuple[int | None, int]:
         """Which calibration a run takes: one for each seed, so that it depends on no other layer's runs."""
-        keyed = shots is not None and keys is not None
-        return self._calibration_shots(shots), int(keys[0, 0]) if keyed and keys is not None else 0
+        return shots, 0 if shots is None or keys is None else int(keys[0, 0])
 
     def _calibrated(self, shots: int | None, keys: torch.Tensor | None) -> tuple[Calibration, Readout]:
         name = self._name(shots, keys)
         with self._lock:
             if name not in self._calibrations:
-                calibration = calibrate(*self._flips, self._wires, *name)
+                calibration = calibrate(*self._flips, self._wires, self._calibration_shots(shots), name[1])
                 self._calibrations[name] = calibration, Readout(self.plan, calibration, bool(self._options.clip))
             return self._calibrations[name]
 
@@ -218,7 +218,7 @@ class MitigatedExecutable(Executable):
 
     def describe(self) -> dict[str, Any]:
         """The inner backend's facts, and what is mitigated."""
-        facts = self._plainly.describe()
+        facts = self.inner.describe()
         options = self._options
         if options.readout and self.plan.settings:
             shots = options.calibration_shots or f"{CALIBRATION_SHOTS:,} or more"
