@@ -1,6 +1,7 @@
 """Each job of a call is submitted once, whatever the provider does."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -199,3 +200,22 @@ def test_an_interrupt_says_which_jobs_are_under_way(policy):
     assert 'Run "r" finds them again' in caught.value.__notes__[0]
     assert squares(service, policy, [3]) == [[9]]
     assert len(service.jobs) == 1
+
+
+def test_a_result_that_cannot_be_read_ends_the_attempt(policy):
+    service = Provider(result=[errors.JobFailedError("3 of 5 circuits failed.")])
+    with pytest.raises(errors.JobFailedError, match=r"3 of 5 circuits failed. Submitted: 1 of 1 jobs: job-1"):
+        squares(service, policy, [3])
+    assert states(policy) == ["failed"]
+    assert squares(service, policy, [3]) == [[9]]
+
+
+def test_repeating_ends_with_the_deadline(tmp_path):
+    service = Provider(state=[errors.BackendUnavailableError("down")] * 1000)
+    started = time.monotonic()
+    with pytest.raises(errors.BackendUnavailableError, match="down"):
+        squares(service, Policy(journal=tmp_path / "j", timeout_s=0.3, retry_s=600.0), [3])
+    assert time.monotonic() - started < 5
+    service.faults.clear()
+    assert squares(service, Policy(journal=tmp_path / "j"), [3]) == [[9]]
+    assert service.calls.count("submit") == 1

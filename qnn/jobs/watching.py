@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 from time import monotonic
 from typing import TypeVar
@@ -52,8 +54,14 @@ class Watcher:
                 self._refuse(job, remote_id, state)
             self.pause(interval, "done")
             interval = min(2 * interval, self._service.poll_interval_s)
-        result = self.patiently(lambda: self._service.result(remote_id, job.form_data))
-        used = self.patiently(lambda: self._service.seconds_used(remote_id))
+        try:
+            result = self.patiently(lambda: self._service.result(remote_id, job.form_data))
+        except JobFailedError as error:
+            self._journal.failed(job, str(error))
+            raise
+        used = None
+        with suppress(QnnError):  # worth knowing, and no reason to lose a result
+            used = self._service.seconds_used(remote_id)
         self._journal.finished(job, result, used)
         return result
 
@@ -89,8 +97,9 @@ class Watcher:
             self.pause(min(left, max(0.05, self._service.lookup_s / 10)), "looked up")
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """The result of `call`, made again while it fails for now."""
-        return patiently(call, self._policy.retry_s, self._stop)
+        """The result of `call`, made again while it fails for now, and not beyond the deadline."""
+        left = math.inf if self._deadline is None else max(0.0, self._deadline - monotonic())
+        return patiently(call, min(self._policy.retry_s, left), self._stop)
 
     def pause(self, seconds: float, until: str) -> None:
         """Wait a little.
