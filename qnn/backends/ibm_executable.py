@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -68,15 +68,23 @@ class IBMExecutable(SettingsExecutable):
         self._device = device
         self._units = tuple(units)
         self._site = site
+        self._variant: dict[str, Any] = {}  # what tells its jobs from those of its circuit as it is
 
     def folded(self, folding: Folding) -> Executable | None:
         """Folded after transpiling: the same layout, and nothing that would cancel gates."""
-        bound = [unit.bound for unit in self._units]
-        return None if self._site is None else self._site.folded(self.circuit, bound, folding)
+        if self._site is None:
+            return None
+        found = cast(IBMExecutable, self._site.folded(self.circuit, [unit.bound for unit in self._units], folding))
+        found._variant = {"folding": [folding.scale, folding.kind]}
+        return found
 
     def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:
         """On the same qubits of the device."""
-        return None if self._site is None else self._site.flipped(self.circuit, wires, flips)
+        if self._site is None:
+            return None
+        found = cast(IBMExecutable, self._site.flipped(self.circuit, wires, flips))
+        found._variant = {"qubits": [found._facts["layout"][wire] for wire in wires]}
+        return found
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row of every setting in one job, or in as few as the service's limit allows.
@@ -110,7 +118,7 @@ class IBMExecutable(SettingsExecutable):
                 rows_per_job=self._rows_per_job(n_rows, shots),
                 payload=lambda part: IBMPayload(self._pubs(values[part]), shots),
                 form=lambda part: self._form(part.stop - part.start),
-                options=self.backend.result_options,
+                options=self.backend.result_options | self._variant,
             )
         if self.backend.primitive == "estimator":
             found, errors = joined(parts)
