@@ -31,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="list, await, cancel or export the jobs that were submitted to providers",
         description="What was submitted to providers, and what became of it, from the journal of jobs.",
     )
+    parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     list_ = _action(actions, "list", _list, "show jobs, oldest first")
     list_.add_argument("--json", action="store_true", help="print JSON")
@@ -66,7 +67,7 @@ def _action(
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
     parser.add_argument("ids", nargs="+" if wants_ids else "*", metavar="ID", help="ids, or how they begin")
-    parser.add_argument("--run", metavar="RUN", help="only jobs of this run")
+    parser.add_argument("--run", dest="of_run", metavar="RUN", help="only jobs of this run")
     parser.add_argument("--state", action="append", metavar="STATE", help="only jobs in this state; may be repeated")
     parser.add_argument("--backend", metavar="NAME", help="only jobs of this backend")
     parser.add_argument(
@@ -88,7 +89,9 @@ def _chosen(arguments: argparse.Namespace, journal: Journal) -> list[JobRecord]:
     for state in arguments.state or ():
         if state not in STATES:
             raise unknown_name("state", state, STATES)
-    found = journal.jobs(id=arguments.ids or None, run=arguments.run, state=arguments.state, backend=arguments.backend)
+    found = journal.jobs(
+        id=arguments.ids or None, run=arguments.of_run, state=arguments.state, backend=arguments.backend
+    )
     for name in arguments.ids:
         if not any(job.id.startswith(name) for job in found):
             raise ArgumentError(
@@ -145,7 +148,7 @@ def _wait(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]
 def _cancel(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]) -> int:
     from qnn.jobs import give_up
 
-    if not (arguments.ids or arguments.run or arguments.state or arguments.backend):
+    if not (arguments.ids or arguments.of_run or arguments.state or arguments.backend):
         raise ArgumentError("`ID` must be given to cancel; got none. Name jobs, or give --run, --state or --backend.")
     for job in jobs:
         if job.state in ("prepared", "submitted"):
