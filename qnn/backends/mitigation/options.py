@@ -13,6 +13,7 @@ from qnn.circuits.folding import KINDS
 from qnn.errors import ArgumentError, unknown_name
 
 SCALES = (1.0, 3.0, 5.0)
+_MOST = 100  # scales, and the largest
 _METHODS = ("readout", "zne")
 _OF_ZNE = ("extrapolation", "folding", "asymptote")
 _OF_READOUT = ("calibration_shots", "clip")
@@ -80,13 +81,11 @@ class Options:
         zne = self.zne
         if zne is None or isinstance(zne, bool):
             return SCALES if zne else ()
-        good = isinstance(zne, Sequence) and not isinstance(zne, str) and len(zne) > 1
-        numbers = (
-            [isinstance(s, int | float) and not isinstance(s, bool) and 1 <= s < 1000 for s in zne] if good else []
-        )
-        if not good or not all(numbers) or len(set(zne)) < len(zne):
+        several = isinstance(zne, Sequence) and not isinstance(zne, str) and 1 < len(zne) <= _MOST
+        if not several or not all(map(_is_scale, zne)) or len(set(zne)) < len(zne):
             raise ArgumentError(
-                f"`zne` must be True or at least two different scales of noise from 1 up; got {zne!r}. Use (1, 3, 5)."
+                f"`zne` must be True or at least two different scales of noise, from 1 to below {_MOST}; got {zne!r}. "
+                "Use (1, 3, 5)."
             )
         return tuple(float(scale) for scale in zne)
 
@@ -113,12 +112,16 @@ class Options:
             if value is not None and value is not False:
                 found[field.name] = value
         if self.scales:
-            found["zne"] = True if self.scales == SCALES else [whole(s) if s == int(s) else s for s in self.scales]
+            found["zne"] = True if self.scales == SCALES else [int(s) if s == int(s) else s for s in self.scales]
         for name, default in (("extrapolation", "richardson"), ("folding", KINDS[0])):
             if found.get(name) == default:
                 del found[name]
         short = all(name in _METHODS and value is True for name, value in found.items())
         return "+".join(name for name in _METHODS if name in found) if short else found
+
+
+def _is_scale(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value < _MOST
 
 
 def read(mitigation: object) -> dict[str, Any]:
