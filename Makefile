@@ -25,7 +25,7 @@ help:
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'qnn needs Python 3.11 or newer; try make PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[braket,ibm,logs,notebooks,onnx,test]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[braket,compress,ibm,logs,notebooks,onnx,test]"
 	@touch $@
 
 # Ray and Spark are large, and only the tests of cluster engines need them.

@@ -1,0 +1,210 @@
+"""What a model costs and what it can do: accuracy with its interval, sizes, latency, gates, circuits and shots."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from scipy.stats import binomtest
+
+from qnn.backends.registry import resolve
+from qnn.circuits.circuit import Circuit
+from qnn.errors import ArgumentError, MissingDependencyError, ShapeError
+from qnn.gradients.quantum_modules import quantum_modules
+from qnn.layers import QuantumLayer
+
+#: A heavy-hex device, to whose gates and couplings circuits are transpiled.
+DEVICE = "fake_sherbrooke"
+_REPEATS, _SHORTEST_S = 15, 0.002
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model on one task.
+
+    Attributes:
+        label: what it is called in tables.
+        accuracy: share of test rows that it gets right; None without test rows or for regression.
+        accuracy_low, accuracy_high: Wilson's interval of it at 95 %, for the test rows as a sample.
+        loss: mean cross-entropy (classification) or mean squared error on the test rows.
+        n_test: test rows.
+        n_weights: scalars of all parameters.
+        n_quantum_weights: of those, the angles of circuits.
+        bytes: of the parameters and buffers in a safetensors file.
+        latency_ms: median time of a forward pass of `batch_size` rows, without gradients, in milliseconds.
+        batch_size: rows of that pass.
+        gates, depth, two_qubit_gates: of all circuits together, after transpiling to `device`; None without circuits.
+        device: to which they are transpiled; None where that was not possible.
+        circuits_per_step, shots_per_step: of a training step of `batch_size` rows.
+    """
+
+    label: str
+    accuracy: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    loss: float | None
+    n_test: int
+    n_weights: int
+    n_quantum_weights: int
+    bytes: int
+    latency_ms: float
+    batch_size: int
+    gates: int | None = None
+    depth: int | None = None
+    two_qubit_gates: int | None = None
+    device: str | None = None
+    circuits_per_step: int = 0
+    shots_per_step: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+COLUMNS = tuple(field.name for field in fields(Measurement))
+
+
+def measure(
+    model: torch.nn.Module,
+    data: Any,
+    *,
+    label: str,
+    device: str | None = DEVICE,
+    batch_size: int = 32,
+    n_bytes: int | None = None,
+) -> Measurement:
+    """What `model` costs and what it can do on test rows.
+
+    Args:
+        model: (N, D) to logits (N, C), or to targets (N,) or (N, K).
+        data: a task, whose test part is used, or a pair (x, y); integer y are classes.
+        label: what it is called in tables.
+        device: a fake device of IBM to which circuits are transpiled, such as "fake_sherbrooke"; None leaves gates out.
+        batch_size: rows of the timed pass and of a training step.
+        n_bytes: size at rest, where it is not that of the parameters in a safetensors file.
+
+    Raises:
+        ArgumentError: no test rows.
+        ShapeError: the model does not take them.
+    """
+    x, y = _test_rows(data)
+    layers = [layer for layer in quantum_modules(model).values() if isinstance(layer, QuantumLayer)]
+    reference = next((p for p in model.parameters() if p.is_floating_point()), None)
+    rows = x if reference is None else x.to(reference.device, reference.dtype)
+    batch = _repeated(rows, batch_size)
+    plans = [layer.explain(batch_size, input_gradients=True) for layer in layers]
+    return Measurement(
+        label=label,
+        **_scores(model, rows, y),
+        n_weights=sum(p.numel() for p in model.parameters()),
+        n_quantum_weights=sum(p.numel() for layer in layers for p in layer.parameters()),
+        bytes=size_at_rest(model) if n_bytes is None else n_bytes,
+        latency_ms=latency_ms(model, batch),
+        batch_size=batch_size,
+        **gates_on([layer.circuit for layer in layers], device),
+        circuits_per_step=sum(plan.circuits_per_step for plan in plans),
+        shots_per_step=sum(plan.shots_per_step for plan in plans),
+    )
+
+
+def size_at_rest(model: torch.nn.Module) -> int:
+    """Bytes of the parameters and buffers as a safetensors file; tensors that are shared count once."""
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if isinstance(tensor, torch.Tensor) and tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            tensors[name] = tensor.detach().cpu().contiguous().clone()
+    return len(save(tensors))
+
+
+def latency_ms(model: torch.nn.Module, batch: torch.Tensor) -> float:
+    """Median time of a forward pass of `batch` (B, D), in milliseconds, after two passes that are not counted."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for _ in range(2):
+                model(batch)
+            times = [_timed(model, batch) for _ in range(_REPEATS)]
+    finally:
+        model.train(was_training)
+    return 1e3 * statistics.median(times)
+
+
+def _timed(model: torch.nn.Module, batch: torch.Tensor) -> float:
+    """Seconds of one pass; short ones are repeated until the clock can tell."""
+    passes, started = 0, time.perf_counter()
+    while True:
+        model(batch)
+        passes += 1
+        taken = time.perf_counter() - started
+        if taken > _SHORTEST_S:
+            return taken / passes
+
+
+def gates_on(circuits: Sequence[Circuit], device: str | None) -> dict[str, Any]:
+    """Gates, depth and two-qubit gates of circuits after transpiling to `device`, and its name.
+
+    Where the device is None or IBM's package is missing, those of the circuits as they are written.
+    """
+    if not circuits:
+        return {}
+    facts: list[dict[str, Any]] = []
+    used = device
+    if device is not None:
+        try:
+            backend = resolve(f"ibm:{device}")
+            facts = [backend.compile(circuit).describe() for circuit in circuits]
+        except MissingDependencyError:
+            used = None
+    if not facts:
+        facts = [
+            {"depth": c.depth(), "two_qubit_gates": c.n_two_qubit_gates(), "gates": len(c.operations)} for c in circuits
+        ]
+    return {
+        "gates": sum(fact["gates"] for fact in facts) if all("gates" in fact for fact in facts) else None,
+        "depth": sum(fact["depth"] for fact in facts),
+        "two_qubit_gates": sum(fact["two_qubit_gates"] for fact in facts),
+        "device": used,
+    }
+
+
+def _test_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    part = data.test if hasattr(data, "test") else data
+    x, y = (part.x, part.y) if hasattr(part, "x") else part
+    x, y = torch.as_tensor(x), torch.as_tensor(y)
+    if not len(x) or len(x) != len(y):
+        raise ArgumentError(f"`data` must have test rows, as many x as y; got {len(x)} and {len(y)}. Check the split.")
+    return x, y
+
+
+def _scores(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            outputs = torch.cat([model(part) for part in x.split(512)]).cpu()
+    except RuntimeError as error:
+        raise ShapeError(f"`data` must have rows that the model takes; got {tuple(x.shape)}: {error}") from error
+    finally:
+        model.train(was_training)
+    if y.is_floating_point():
+        loss = torch.nn.functional.mse_loss(outputs.reshape(y.shape).double(), y.cpu().double())
+        return {"accuracy": None, "accuracy_low": None, "accuracy_high": None, "loss": float(loss), "n_test": len(y)}
+    right = int((outputs.argmax(dim=1) == y.cpu()).sum())
+    interval = binomtest(right, len(y)).proportion_ci(_LEVEL, method="wilson")
+    loss = torch.nn.functional.cross_entropy(outputs.double(), y.cpu())
+    found = {"accuracy": right / len(y), "accuracy_low": float(interval.low), "accuracy_high": float(interval.high)}
+    return {**found, "loss": float(loss), "n_test": len(y)}
+
+
+def _repeated(rows: torch.Tensor, n: int) -> torch.Tensor:
+    """`n` rows, from the beginning again where there are fewer."""
+    return rows[torch.arange(n) % len(rows)]
