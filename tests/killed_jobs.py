@@ -13,7 +13,9 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import torch
 from killed_training import in_child
@@ -37,15 +39,18 @@ CASES = {
 _SERVICE = {"latency_s": 0.002, "seconds_per_job": 0.004, "workers": 2, "tag_lag_s": 0.02}
 
 
-def training(cloud, case, scratch):
-    """A function (case, folder) that trains; the folder holds checkpoint and journal, None is a new one."""
+def training(cloud, case, scratch, journal=None):
+    """A function (case, folder) that trains; the folder holds checkpoint and journal, None is a new one.
+
+    A journal that is given is used by all.
+    """
 
     def train(_, folder=None):
         torch.set_num_threads(1)
         options = dict(CASES[case][1])
         where = Path(tempfile.mkdtemp(dir=scratch)) if folder is None else folder
         backend = FakeCloud(
-            cloud.url, cloud.token, journal=where / "jobs.sqlite3", poll_interval_s=0.005, lookup_s=0.1,
+            cloud.url, cloud.token, journal=journal or where / "jobs.sqlite3", poll_interval_s=0.005, lookup_s=0.1,
             max_executions=options.pop("max_executions", 10**7),
         )  # fmt: skip
         torch.manual_seed(0)
@@ -118,10 +123,66 @@ def torture(case, kills, seed=0, **service):
     return done, within, known, wrong
 
 
+def two_at_once(kills, seed=0):
+    """Two different trainings in two processes on one journal, killed in turns: kills, jobs, what is wrong."""
+    cases, moments, done, wrong = list(CASES)[:2], random.Random(seed), 0, []
+    with tempfile.TemporaryDirectory() as scratch, fakecloud.start(**_SERVICE, faults=FAULTS) as cloud:
+        alone = {}
+        for case in cases:
+            result = Path(scratch) / "alone.json"
+            in_child(case, None, result, train=training(cloud, case, scratch))
+            alone[case] = json.loads(result.read_text())
+        before = sum(cloud.tags().values())
+        journal = Path(scratch) / "shared.sqlite3"
+        left = {case: Path(scratch) / f"run {number}" for number, case in enumerate(cases)}
+        for folder in left.values():
+            folder.mkdir()
+        while left:
+            limit = moments.uniform(0.1, 0.5) if done < kills else None
+            with ThreadPoolExecutor(2) as pool:  # each waits for a child of its own
+                ended = {
+                    case: pool.submit(
+                        in_child, case, folder, folder / "result.json", limit,
+                        train=training(cloud, case, scratch, journal),
+                    )
+                    for case, folder in left.items()
+                }  # fmt: skip
+            done += sum(not future.result()[0] for future in ended.values())
+            for case in [case for case, future in ended.items() if future.result()[0]]:
+                told = json.loads((left.pop(case) / "result.json").read_text())
+                wrong += [] if told == alone[case] else [f"{case} differs"]
+        rows = Journal(journal).jobs()
+        accepted = cloud.tags()
+        wrong += [f"{job.tag} is {job.state}" for job in rows if job.state != "done"]
+        wrong += [f"{job.tag} was accepted {accepted[job.tag]} times" for job in rows if accepted[job.tag] != 1]
+        if sum(accepted.values()) != before + len(rows) or len({job.run for job in rows}) != 2:
+            wrong.append(f"{sum(accepted.values()) - before} jobs at the provider, {len(rows)} in the journal")
+    return done, len(rows), wrong
+
+
+def down(seconds):
+    """A provider that is away for a while in the middle of a training: what is wrong."""
+    case, wrong = next(iter(CASES)), []
+    with tempfile.TemporaryDirectory() as scratch, fakecloud.start(**_SERVICE) as cloud:
+        train, result = training(cloud, case, scratch), Path(scratch) / "result.json"
+        in_child(case, None, result, train=train)
+        alone, folder = json.loads(result.read_text()), Path(scratch) / "run"
+        folder.mkdir()
+        away = Timer(0.3, lambda: cloud.set(down_s=float(seconds), outage="closed"))
+        away.start()
+        _, took = in_child(case, folder, result, train=train)
+        away.join()
+        wrong += [] if json.loads(result.read_text()) == alone else ["it differs"]
+        wrong += jobs_of(folder, cloud)[0]
+        wrong += [] if took > seconds else [f"it took {took:.1f} s"]
+    return wrong
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--down-s", type=float, default=60.0, help="how long the provider is away")
     arguments = parser.parse_args()
     share, failed, late = -(-arguments.kills // len(CASES)), False, 0
     for case in CASES:
@@ -130,7 +191,13 @@ def main():
         print(f"{case}: {wrong if wrong else told}", flush=True)
         failed |= bool(wrong)
         late += within
-    return int(failed or 2 * late < arguments.kills)
+    done, jobs, wrong = two_at_once(max(2, share // 2), arguments.seed)
+    print(
+        f"two trainings on one journal: {wrong or f'killed {done} times; {jobs} jobs, each submitted once'}", flush=True
+    )
+    wrong_when_down = down(arguments.down_s)
+    print(f"provider away for {arguments.down_s:g} s: {wrong_when_down or 'the same weights and jobs'}", flush=True)
+    return int(failed or 2 * late < arguments.kills or bool(wrong) or bool(wrong_when_down))
 
 
 if __name__ == "__main__":
