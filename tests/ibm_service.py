@@ -12,6 +12,7 @@ import json
 import time
 from functools import cache, cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import prod
 from threading import Lock, Thread
 from urllib.parse import parse_qs, urlparse
 
@@ -240,6 +241,12 @@ class StandIn:
             job["status"] = "Cancelled"
             return 204, ""
         return 200, self._shown(job)
+
+
+def executions(job):
+    """Circuits times shots of a job, after broadcasting and twirling, as IBM's client sent it."""
+    program, _ = quantum_program_from_2_0(ParamsModel.model_validate(job["params"]))
+    return sum(prod(item.shape) for item in program.items) * program.shots
 
 
 class Job(dict):

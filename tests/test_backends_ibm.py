@@ -20,7 +20,15 @@ from qnn.backends import IBM, Aer, from_specification, read_out, resolve
 from qnn.backends.ibm_options import mode_by_plan
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Expectation, PauliSum, Variance, pauli
-from qnn.errors import ArgumentError, AuthenticationError, CapabilityError, RateLimitError, UnknownNameError
+from qnn.errors import (
+    ArgumentError,
+    AuthenticationError,
+    CapabilityError,
+    NoEffectWarning,
+    RateLimitError,
+    UnknownNameError,
+)
+from qnn.jobs import Policy
 
 LINE = [[i, j] for i in range(5) for j in range(5) if abs(i - j) == 1]
 WORDS = Circuit(
@@ -208,6 +216,14 @@ def test_twirled_gates_relax_from_both_states():
         assert z_of(pairs) - z_of(pairs, twirling=twirling) > sigma
 
 
+def test_twirled_shots_are_counted_as_they_are_executed():
+    """50 shots become a randomization of 64: frequencies of 64, so that no value leaves [-1, 1]."""
+    flip = Circuit(1, (Operation("PauliX", (0,)),), (Expectation(pauli("Z")),))
+    estimate = IBM("fake_manila", twirling=True).compile(flip).run(no_angles(1), shots=50, keys=keys(1))
+    assert estimate.shots == 64 == int(estimate.counts[0].sum())
+    assert -1 <= float(estimate.values) < -0.8
+
+
 def test_transpiler_options_change_the_circuit():
     def facts(**options):
         return IBM("fake_auckland", **options).compile(WORDS).describe()
@@ -272,6 +288,15 @@ def test_specification_repeats_the_options():
     }  # fmt: skip
     assert from_specification(specification).specification() == specification
     assert IBM(GenericBackendV2(2)).specification() is None
+    waiting = {"name": "ibm:ibm_torino", "timeout_s": 5.0, "retry_s": 0.0, "journal": "here.sqlite3"}
+    machine = from_specification(waiting)
+    assert machine.specification() == waiting and machine.policy == Policy("here.sqlite3", 5.0, 0.0)
+    assert IBM("ibm_torino").policy == Policy() and IBM("fake_manila").service() is None
+
+
+def test_reusing_exact_results_has_no_effect():
+    with pytest.warns(NoEffectWarning, match="`reuse_exact` has no effect with IBM Quantum"):
+        IBM("ibm_torino", reuse_exact=True)
 
 
 # what is refused ----------------------------------------------------------------------------------------------
@@ -291,6 +316,9 @@ def test_specification_repeats_the_options():
         ({"max_executions": 0}, "`max_executions` must be from 1 to 10,000,000; got 0"),
         ({"timeout_s": -1}, "`timeout_s` must be a positive number of seconds; got -1"),
         ({"timeout_s": 3}, r"`timeout_s` must be left out for ibm:fake_manila, which runs on this machine; got 3"),
+        ({"retry_s": 3}, "`retry_s` must be left out for ibm:fake_manila"),
+        ({"retry_s": -3}, "`retry_s` must be a number from 0 up of seconds; got -3"),
+        ({"journal": "jobs.sqlite3"}, "`journal` must be left out for ibm:fake_manila"),
         ({"execution": {"rep_delay": 1.0}}, "`execution` must be left out for ibm:fake_manila"),
         ({"timeout_s": "5"}, "`timeout_s` must be a positive number of seconds; got '5'"),
         ({"seed_transpiler": -1}, r"`seed_transpiler` must be from 0 to 2\^32 - 1; got -1"),

@@ -16,6 +16,7 @@ from qiskit_ibm_runtime.exceptions import (
     RuntimeJobTimeoutError,
 )
 from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import ReadTimeout, RetryError
 
 from qnn import errors
 from qnn.backends.ibm_errors import failures, translated
@@ -53,6 +54,36 @@ def test_every_failure_has_its_class_and_its_advice(error, kind) -> None:
     assert type(found) is kind and isinstance(found, errors.QnnError)
     assert str(found).startswith("IBM Quantum could not submit a job to ibm_torino: ")
     assert str(found).endswith(".") and str(found).count(". ") >= 1
+
+
+def caused(error, cause):
+    """As raised while another was handled, and told to hide it: what IBM's client does."""
+    try:
+        try:
+            raise cause
+        except type(cause):
+            raise error from None
+    except type(error) as found:
+        return found
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (caused(IBMRuntimeError("Failed to run program"), NoConnection("reset")), errors.BackendUnavailableError),
+        (caused(RequestsApiError("Read timed out"), ReadTimeout("120 s")), errors.BackendUnavailableError),
+        (caused(RequestsApiError("too many 502 error responses"), RetryError("502")), errors.BackendUnavailableError),
+        (caused(InvalidAccountError("Unable to retrieve"), NoConnection("down")), errors.BackendUnavailableError),
+        (caused(IBMRuntimeError("Failed: no"), RequestsApiError("no", status_code=429)), errors.RateLimitError),
+        (IBMRuntimeError("Failed to run program: Too many requests, Error code: 1202."), errors.RateLimitError),
+        (RequestsApiError("409 Client Error: Conflict", 409), errors.QuotaError),
+        (RequestsApiError("404 Client Error: for url: https://q/api/v1/jobs/d1", 404), errors.JobNotFoundError),
+        (RequestsApiError("404 Client Error: for url: https://q/api/v1/backends", 404), errors.BackendError),
+        (caused(RuntimeError("a bug"), errors.BackendUnavailableError("before")), errors.BackendError),
+    ],
+)
+def test_what_the_client_hides_counts(error, kind) -> None:
+    assert type(translated(error, "submit a job")) is kind
 
 
 def test_tokens_do_not_get_into_messages() -> None:

@@ -112,6 +112,8 @@ def _kind(error: Exception) -> tuple[type[QnnError], str]:
     number = next((found for found in numbers if isinstance(found, int) and found > 0), -1)
     if number < 0 and status:
         number = int(status.group(1))
+    if number == 409:  # "Usage exceeds instance limit", where a job is submitted
+        return errors.QuotaError, "Wait for the next period of the plan, or use another instance."
     if number == 429 or meaning == "rate":
         return errors.RateLimitError, "Try again in a minute."
     if number == 404 and "/jobs/" in text:
