@@ -1,6 +1,9 @@
 """Mitigation as an option of any backend: the contract, names and specifications, refusals, every kind of place."""
 
 import pickle
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +195,13 @@ def test_layers_take_it_as_an_option() -> None:
         assert layer.execution_identity()["backend"] != identity
     with pytest.raises(CapabilityError, match="returns no counts"):
         layer.counts(INPUTS, shots=10)
+
+
+def test_the_example_of_the_page_runs() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "mitigation.md").read_text()
+    names: dict[str, Any] = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.S)[1], names)
+    assert names["layer"].backend.mitigation.plain() == {"readout": True, "zne": [1, 3], "folding": "global"}
 
 
 def test_bundles_keep_it(tmp_path) -> None:

@@ -48,6 +48,9 @@ def test_where_no_exponential_fits_there_is_a_line() -> None:
     np.testing.assert_allclose(found[:3, 0], expected[:3, 0])
     np.testing.assert_allclose(slopes[:, :3, 0], weights[:, :3, 0])
     assert found[3, 0] == pytest.approx(0.5 + 0.6 * np.sqrt(0.6 / 0.5)) != expected[3, 0]
+    for error, same in ((0.16, True), (0.17, False)):  # 0.5 above the asymptote: more or less than three of them
+        fitted, _ = curve.at_zero(values, np.full_like(values, error))
+        assert (fitted[3, 0] == found[3, 0]) == same and (fitted[3, 0] == expected[3, 0]) != same
 
 
 @pytest.mark.parametrize("name", ["exponential", "linear", "richardson"])

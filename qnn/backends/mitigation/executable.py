@@ -135,7 +135,8 @@ class MitigatedExecutable(Executable):
         stacked = np.stack(values)
         zero, slopes = stacked[0], np.ones_like(stacked)
         if self._extrapolation is not None:
-            zero, slopes = self._extrapolation.at_zero(stacked)
+            spread = np.sqrt(np.stack(variances)) if variances else 0.0
+            zero, slopes = self._extrapolation.at_zero(stacked, spread)
         if not variances:
             return Estimate(like(zero, angles), shots=shots)
         variance = sum(s**2 * v for s, v in zip(slopes, variances, strict=True))

@@ -23,6 +23,7 @@ import numpy as np
 from qnn.circuits.settings import MeasurementPlan
 from qnn.errors import ArgumentError, unknown_name
 
+_SIGNIFICANT = 3.0  # standard errors
 NAMES = ("exponential", "linear", "polynomial:<degree>", "richardson")
 
 
@@ -65,14 +66,16 @@ class Extrapolation:
     asymptote: np.ndarray | None
     bounds: tuple[np.ndarray, np.ndarray]
 
-    def at_zero(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def at_zero(self, values: np.ndarray, errors: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Values without noise and their derivatives by the values with noise.
 
-        An exponential is impossible where v_k - a has both signs or is zero; there, and where its value is beyond what
-        the observable can have, the line through the values is taken.
+        An exponential is impossible where v_k - a has both signs, and means nothing where one of them is within three
+        standard errors of zero; there, and where its value is beyond what the observable can have, the line through the
+        values is taken.
 
         Args:
             values: shape (K, N, M).
+            errors: their standard errors, shape (K, N, M); zero when exact.
 
         Returns:
             Shapes (N, M) and (K, N, M).
@@ -82,7 +85,8 @@ class Extrapolation:
         if self.asymptote is None:
             return line, slopes
         distance = values - self.asymptote
-        same_sign = (np.sign(distance) == np.sign(distance[:1])).all(axis=0) & (distance[0] != 0)
+        same_sign = (np.sign(distance) == np.sign(distance[:1])).all(axis=0)
+        same_sign &= (np.abs(distance) > _SIGNIFICANT * errors).all(axis=0)
         safe = np.where(same_sign, distance, 1.0)
         log = sum(c * np.log(np.abs(d)) for c, d in zip(self.weights, safe, strict=True))
         height = np.sign(safe[0]) * np.exp(np.minimum(log, np.log(np.finfo(np.float64).max) / 2))
