@@ -12,33 +12,48 @@ if TYPE_CHECKING:
 
 _PANELS = {
     "bytes": "size at rest (bytes)",
-    "latency_ms": "latency (ms per batch)",
+    "latency_ms": "latency (s per batch)",
     "two_qubit_gates": "two-qubit gates on the device",
     "circuits_per_step": "circuits per training step",
 }
+_WIDE = 8  # from largest to smallest, beyond which a scale is logarithmic
 
 
 def draw(measurements: Sequence[Measurement], title: str) -> Figure:
     """Accuracy with its 95 % interval (or the loss) against what a model costs, a panel for each cost that differs."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
-    costs = [name for name in _PANELS if len({getattr(m, name) for m in measurements} - {None, 0}) > 0]
-    figure = Figure(figsize=(3.4 * max(1, len(costs)) + 0.4, 3.6), layout="constrained")
-    axes = figure.subplots(1, max(1, len(costs)), sharey=True, squeeze=False)[0]
+    costs = [name for name in _PANELS if len({getattr(m, name) for m in measurements} - {None, 0}) > 1] or ["bytes"]
+    figure = Figure(figsize=(3.0 * len(costs) + 0.9, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     scored = all(m.accuracy is not None for m in measurements)
     for panel, cost in zip(axes, costs, strict=False):
         for number, m in enumerate(measurements):
-            x = getattr(m, cost)
+            x = _value(m, cost)
             if not x:
                 continue
             y = (m.accuracy if scored else m.loss) or 0.0
             bounds = [[y - (m.accuracy_low or 0.0)], [(m.accuracy_high or 0.0) - y]] if scored else None
             panel.errorbar([x], [y], yerr=bounds, fmt="o", capsize=3, color=f"C{number}", label=m.label)
         panel.set_xlabel(_PANELS[cost])
-        panel.set_xscale("log")
+        values = [_value(m, cost) for m in measurements if _value(m, cost)]
+        if max(values, default=1) > _WIDE * min(values, default=1):
+            panel.set_xscale("log")
+            panel.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        panel.margins(x=0.15)
         panel.grid(alpha=0.3)
     axes[0].set_ylabel("test accuracy, 95 % interval" if scored else "test loss")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, max(1, len(labels))), fontsize="small")
     figure.suptitle(title, fontsize="medium")
     return figure
+
+
+def _value(measurement: Measurement, cost: str) -> float:
+    """In the unit of its axis."""
+    value = getattr(measurement, cost) or 0
+    return 1e-3 * value if cost == "latency_ms" else value
