@@ -7,11 +7,13 @@ import oracles
 import pytest
 import torch
 from contracts.backend_contract import SAMPLED, equal_rows, keys
+from fakecloud_here import TOKEN, serving
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 from random_circuits import random_angles, random_circuit
 
 from qnn import QuantumLayer, _meter, _seeding
-from qnn.backends import Aer, Mitigated, Workers, resolve
+from qnn._run import run_scope
+from qnn.backends import Aer, FakeCloud, Mitigated, Workers, resolve
 from qnn.backends.base import Angles
 from qnn.backends.mitigation.scaling import folded
 from qnn.circuits.circuit import Circuit, Operation
@@ -356,3 +358,22 @@ def test_training_finds_better_weights(aer_readout) -> None:
         with student.using("statevector"), torch.no_grad():
             losses[mitigation] = float((student(others) - teacher(others)).pow(2).mean())
     assert losses["readout"] < losses[None] / 3, losses
+
+
+def test_a_run_that_goes_on_is_answered_from_the_journal(tmp_path) -> None:
+    """Jobs of scales and of the calibration are told apart, and a process that starts again submits none of them."""
+    operands = {"angles": equal_rows(2), "shots": 30, "keys": keys(2, root=4)}
+    options = {"readout": True, "zne": (1, 3), "calibration_shots": 20}
+    found = [Mitigated("statevector", **options).compile(SAMPLED).run(**operands)]
+    with serving() as cloud, run_scope():
+        url = f"http://127.0.0.1:{cloud.port}"
+        place = {"token": TOKEN, "journal": str(tmp_path / "jobs.sqlite3"), "poll_interval_s": 0.005}
+        for _ in range(2):
+            executable = Mitigated(FakeCloud(url, **place), **options).compile(SAMPLED)
+            with _meter.measure() as usage:
+                found.append(executable.run(**operands))
+            assert usage.jobs == executable.jobs_for(2, 30) + executable.once(30).jobs == 4
+            assert usage.shots == 2 * 30 * executable.circuits_per_row(30) + executable.once(30).shots
+            assert list(cloud.admin.tags().values()) == [1] * 4
+    for other in found[1:]:
+        assert torch.equal(other.values, found[0].values) and torch.equal(other.variance, found[0].variance)
