@@ -193,7 +193,7 @@ def test_layers_take_it_as_an_option() -> None:
     identity = layer.execution_identity()["backend"]
     with layer.using(mitigation="zne"):
         assert layer.execution_identity()["backend"] != identity
-    with pytest.raises(CapabilityError, match="returns no counts"):
+    with pytest.raises(CapabilityError, match=r"returns no counts with mitigation, .* Use using\(mitigation=None\)"):
         layer.counts(INPUTS, shots=10)
 
 

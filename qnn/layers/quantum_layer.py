@@ -73,8 +73,8 @@ class QuantumLayer(torch.nn.Module):
             None draws it from torch's default generator.
         dtype: of the weights; None is torch's default dtype. Circuits run in the dtype of the inputs.
         init: initialiser of the weights: "uniform" in [0, 2π), "normal", "small", "zeros", or a callable.
-        **backend_options: options of the backend, such as ``noise="fake_manila"`` for "aer"; ``workers=4`` spreads the
-            rows of large batches over processes (`qnn.backends.Workers`).
+        **backend_options: options of the backend, such as ``noise="fake_manila"`` for "aer"; on any, ``workers=4`` for
+            processes (`qnn.backends.Workers`), ``mitigation="readout+zne"`` against noise (`qnn.backends.Mitigated`).
 
     Shape:
         - inputs: (..., D), angles in radians for the built-in encodings; float32 or float64.

@@ -55,8 +55,11 @@ def _executable(circuit: Circuit, backend: Backend) -> Executable:
 
 
 def _without_counts(backend: Backend) -> CapabilityError:
+    mitigates = hasattr(backend, "mitigation")  # whose histograms would be of outcomes that nobody saw
+    advice = "using(mitigation=None)" if mitigates else 'backend="statevector"'
     return CapabilityError(
-        f'Backend "{backend.name}" returns no counts, so that it cannot be sampled. Use backend="statevector".'
+        f'Backend "{backend.name}" returns no counts{" with mitigation" if mitigates else ""}, so that it cannot be '
+        f"sampled. Use {advice}."
     )
 
 
