@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -20,7 +20,8 @@ from qnn.layers import QuantumLayer
 
 #: A heavy-hex device, to whose gates and couplings circuits are transpiled.
 DEVICE = "fake_sherbrooke"
-_REPEATS, _SHORTEST_S = 15, 0.002
+REPEATS = 15  # of a timed pass
+_SHORTEST_S = 0.002
 _LEVEL = 0.95
 
 
@@ -97,9 +98,10 @@ def measure(
     layers = [layer for layer in quantum_modules(model).values() if isinstance(layer, QuantumLayer)]
     reference = next((p for p in model.parameters() if p.is_floating_point()), None)
     rows = x if reference is None else x.to(reference.device, reference.dtype)
-    batch = _repeated(rows, batch_size)
+    batch = repeated(rows, batch_size)
     plans = [layer.explain(batch_size, input_gradients=True) for layer in layers]
-    return Measurement(
+    sampling = [(layer, layer.sampling_state()) for layer in layers]
+    found = Measurement(
         label=label,
         **_scores(model, rows, y),
         n_weights=sum(p.numel() for p in model.parameters()),
@@ -111,6 +113,9 @@ def measure(
         circuits_per_step=sum(plan.circuits_per_step for plan in plans),
         shots_per_step=sum(plan.shots_per_step for plan in plans),
     )
+    for layer, state in sampling:  # what it samples next is as if it had not been measured
+        layer.load_sampling_state(state)
+    return found
 
 
 def size_at_rest(model: torch.nn.Module) -> int:
@@ -132,21 +137,21 @@ def latency_ms(model: torch.nn.Module, batch: torch.Tensor) -> float:
         with torch.inference_mode():
             for _ in range(2):
                 model(batch)
-            times = [_timed(model, batch) for _ in range(_REPEATS)]
+            times = [timed(lambda: model(batch)) for _ in range(REPEATS)]
     finally:
         model.train(was_training)
     return 1e3 * statistics.median(times)
 
 
-def _timed(model: torch.nn.Module, batch: torch.Tensor) -> float:
+def timed(one_pass: Callable[[], Any]) -> float:
     """Seconds of one pass; short ones are repeated until the clock can tell."""
-    passes, started = 0, time.perf_counter()
+    made, started = 0, time.perf_counter()
     while True:
-        model(batch)
-        passes += 1
+        one_pass()
+        made += 1
         taken = time.perf_counter() - started
         if taken > _SHORTEST_S:
-            return taken / passes
+            return taken / made
 
 
 def gates_on(circuits: Sequence[Circuit], device: str | None) -> dict[str, Any]:
@@ -198,6 +203,8 @@ def _scores(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[st
     if y.is_floating_point():
         loss = torch.nn.functional.mse_loss(outputs.reshape(y.shape).double(), y.cpu().double())
         return {"accuracy": None, "accuracy_low": None, "accuracy_high": None, "loss": float(loss), "n_test": len(y)}
+    if outputs.ndim == 1 or outputs.shape[1] == 1:  # one logit of two classes
+        outputs = torch.nn.functional.pad(outputs.reshape(-1, 1), (1, 0))
     right = int((outputs.argmax(dim=1) == y.cpu()).sum())
     interval = binomtest(right, len(y)).proportion_ci(_LEVEL, method="wilson")
     loss = torch.nn.functional.cross_entropy(outputs.double(), y.cpu())
@@ -205,6 +212,6 @@ def _scores(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[st
     return {**found, "loss": float(loss), "n_test": len(y)}
 
 
-def _repeated(rows: torch.Tensor, n: int) -> torch.Tensor:
+def repeated(rows: torch.Tensor, n: int) -> torch.Tensor:
     """`n` rows, from the beginning again where there are fewer."""
     return rows[torch.arange(n) % len(rows)]
