@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from functools import cache, cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import prod
@@ -75,6 +76,7 @@ class StandIn:
         answers: the same for requests whose path ends with the key, such as "/results".
         status: of jobs that are asked for: "Queued", "Running", "Completed", "Failed", "Cancelled".
         hidden: lists of jobs that do not show anything yet.
+        accepted: called when a job has been accepted, before that is answered.
         accepting: whether sessions and batches take jobs, as they say when asked.
         plan, reason, metrics: of the instance, of jobs that fail, of jobs.
         headers: of every request, as in `requests`.
@@ -92,6 +94,7 @@ class StandIn:
         self.metrics = {"usage": {"status": "complete", "qpu_charge_time_seconds": 3.5}}
         self.hidden = 0
         self.accepting = True
+        self.accepted = lambda: None
         self._lock = Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -134,8 +137,9 @@ class StandIn:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                with suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for it any more
+                    self.end_headers()
+                    self.wfile.write(data)
 
             do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _any
 
@@ -203,6 +207,7 @@ class StandIn:
             number = len(self.jobs)
             sent |= {"id": f"d{number:03}", "created": f"2026-01-01T00:00:{number:02}.000000Z", "status": None}
             self.jobs.append(Job(sent))
+            self.accepted()
         if fault is not None:
             return self._fault(fault)
         return 200, {"id": self.jobs[-1]["id"], "backend": sent["backend"]}

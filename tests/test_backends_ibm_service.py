@@ -1,9 +1,12 @@
 """Jobs at IBM: its own client in front of a stand-in for its service, at the level of HTTP."""
 
 import json
+import os
 import pickle
+import signal
 import sqlite3
 import traceback
+from contextlib import suppress
 
 import ibm_service
 import numpy as np
@@ -254,6 +257,23 @@ def test_a_process_that_ends_after_sending_finds_its_job(cloud):
     assert cloud.posts() == 1 and not cloud.hidden and estimate.values.shape == (2, 3)
 
 
+def test_a_process_killed_while_it_submits_pays_once(cloud):
+    """SIGKILL in the moment in which the job is accepted; the same run then finds it."""
+    backend = machine()
+    backend.compile(WORDS)
+    pid = os.fork()
+    if not pid:  # a child that was not killed in time shows by its status
+        with suppress(BaseException), run_scope("one"):
+            run(backend)
+        os._exit(0)
+    cloud.accepted = lambda: os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert len(cloud.jobs) == 1
+    with run_scope("one"):
+        estimate = run(backend)
+    assert cloud.posts() == 1 and estimate.values.shape == (2, 3)
+
+
 def test_faults_on_the_way_are_waited_out(cloud):
     """A job that never arrived, limits, and answers that fail while it is asked for: one job in the end."""
     cloud.faults = ["dropped", (429, 1202, "slowly"), (400, 3458, "pending")]
@@ -309,11 +329,12 @@ def test_a_budget_of_seconds_refuses_before_anything_is_sent(cloud):
 # secrets ------------------------------------------------------------------------------------------------------
 
 
-def test_tokens_stay_with_ibms_client(cloud, tmp_path, caplog, recwarn):
+def test_tokens_stay_with_ibms_client(cloud, tmp_path, caplog, recwarn, monkeypatch):
     """Even from a service that repeats them in its answers, with and without a word that says what they are."""
     echo = f"{ibm_service.API_KEY} and {ibm_service.ACCESS_TOKEN}"
     told = []
     backend = machine(retry_s=0)
+    monkeypatch.delenv("QISKIT_IBM_TOKEN")  # as where it was given to IBM's service in the program
     for fault in ((400, 1234, echo), (503, 1199, echo), (401, 1200, echo), (429, 1202, f"apikey {echo}")):
         cloud.faults = [fault]
         with pytest.raises(BackendError) as caught:

@@ -14,6 +14,7 @@ from qnn.backends.ibm_errors import failures
 from qnn.errors import BackendUnavailableError, unknown_name
 
 _ANSWER_S = 120.0  # for an answer to begin, where the client itself would wait without an end
+_THREADS = 32  # that may ask at the same time
 
 
 def machine(name: str, *, account: str | None, instance: str | None) -> Any:
@@ -65,4 +66,4 @@ def send_once(device: Any) -> None:
                 timeout = (timeout[0], _ANSWER_S)
             return super().send(request, stream=stream, timeout=timeout, **options)
 
-    session.mount(f"{base}/jobs", Once(max_retries=0))  # the longest prefix wins
+    session.mount(f"{base}/jobs", Once(max_retries=0, pool_maxsize=_THREADS))  # the longest prefix wins

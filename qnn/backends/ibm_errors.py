@@ -59,6 +59,8 @@ _STATUS = re.compile(r"\b(\d{3}) (?:Client|Server) Error\b")
 _SECRET = re.compile(r"(?i)((?:bearer|apikey)\s+|(?:api[_-]?key|token)[\"']?\s*[:=]\s*[\"']?)[\w.~+/-]{8,}")
 _ACCESS_TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]+){1,2}")  # a JSON web token
 
+_held: set[str | None] = set()
+
 
 @contextmanager
 def failures(what: str, job_ids: Sequence[str] = ()) -> Iterator[None]:
@@ -142,9 +144,15 @@ def without_secrets(text: str) -> str:
     return _ACCESS_TOKEN.sub("…", _SECRET.sub(r"\1…", text))
 
 
+def keep_out_of_messages(service: object) -> None:
+    """Remember, in this process only, the token with which a ``QiskitRuntimeService`` was made."""
+    with suppress(Exception):  # a service of another kind
+        _held.add(service.active_account()["token"])  # type: ignore[attr-defined]
+
+
 def _known_secrets() -> set[str]:
-    """Tokens of the environment and of saved accounts."""
-    found = {os.environ.get("QISKIT_IBM_TOKEN")}
+    """Tokens of the environment, of saved accounts and of services that were used."""
+    found = {os.environ.get("QISKIT_IBM_TOKEN"), *_held}
     with suppress(Exception):  # no file, or a damaged one
         runtime = require("qiskit_ibm_runtime", extra="ibm", purpose="IBM Quantum")
         found |= {account.get("token") for account in runtime.QiskitRuntimeService.saved_accounts().values()}

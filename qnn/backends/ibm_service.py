@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qnn.backends.ibm_client import send_once
-from qnn.backends.ibm_errors import failures, without_secrets
+from qnn.backends.ibm_errors import failures, keep_out_of_messages, without_secrets
 from qnn.backends.ibm_options import OPEN_PLANS, plan_of
 from qnn.backends.ibm_results import arrays_of
 from qnn.errors import BackendUnavailableError, DuplicateJobWarning, JobFailedError, QnnError, RateLimitError
@@ -69,6 +69,7 @@ class IBMService(Service):
         self._backend, self._device = backend, backend.device
         self._jobs: OrderedDict[str, Any] = OrderedDict()
         self._lock = Lock()
+        keep_out_of_messages(self._device.service)
         send_once(self._device)
 
     @property
