@@ -67,7 +67,7 @@ reproduce: install
 
 torture: install
 	OMP_NUM_THREADS=1 $(BIN)/python tests/killed_training.py --kills 50
-	OMP_NUM_THREADS=1 $(BIN)/python tests/killed_jobs.py --kills 100
+	OMP_NUM_THREADS=1 $(BIN)/python tests/killed_jobs.py --kills 100 --write docs/jobs.md
 
 bench: install
 	$(BIN)/python benchmarks/shot_step_perf.py

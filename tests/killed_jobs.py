@@ -36,6 +36,7 @@ CASES = {
     "shots, three jobs a call, with faults": (FAULTS, {"shots": 20, "gradient": "spsa", "max_executions": 250}),
     "exact, with faults": (FAULTS, {"gradient": "parameter-shift"}),
 }
+BEGIN, END = "<!-- torture -->", "<!-- /torture -->"
 _SERVICE = {"latency_s": 0.002, "seconds_per_job": 0.004, "workers": 2, "tag_lag_s": 0.02}
 
 
@@ -182,21 +183,31 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", type=Path, help="a document whose block of results is replaced")
     parser.add_argument("--down-s", type=float, default=60.0, help="how long the provider is away")
     arguments = parser.parse_args()
+    lines = []
+
+    def tell(line):
+        print(line, flush=True)
+        lines.append(line)
+
     share, failed, late = -(-arguments.kills // len(CASES)), False, 0
     for case in CASES:
         done, within, jobs, wrong = torture(case, share, arguments.seed)
         told = f"killed {done} times, {within} of them after the first job; {jobs} jobs, each submitted once"
-        print(f"{case}: {wrong if wrong else told}", flush=True)
+        tell(f"{case}: {wrong if wrong else told}")
         failed |= bool(wrong)
         late += within
     done, jobs, wrong = two_at_once(max(2, share // 2), arguments.seed)
-    print(
-        f"two trainings on one journal: {wrong or f'killed {done} times; {jobs} jobs, each submitted once'}", flush=True
-    )
+    tell(f"two trainings on one journal: {wrong or f'killed {done} times; {jobs} jobs, each submitted once'}")
     wrong_when_down = down(arguments.down_s)
-    print(f"provider away for {arguments.down_s:g} s: {wrong_when_down or 'the same weights and jobs'}", flush=True)
+    tell(f"provider away for {arguments.down_s:g} s: {wrong_when_down or 'the same weights and jobs'}")
+    if arguments.write:
+        text = arguments.write.read_text()
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        told = "\n".join(lines)
+        arguments.write.write_text(f"{before}{BEGIN}\n```text\n{told}\n```\n{END}{after}")
     return int(failed or 2 * late < arguments.kills or bool(wrong) or bool(wrong_when_down))
 
 
