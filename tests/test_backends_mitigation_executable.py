@@ -9,7 +9,7 @@ import torch
 from contracts.backend_contract import SAMPLED, equal_rows, keys
 from fakecloud_here import TOKEN, serving
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
-from random_circuits import random_angles, random_circuit
+from random_circuits import every_gate, random_angles, random_circuit
 
 from qnn import QuantumLayer, _meter, _seeding
 from qnn._run import run_scope
@@ -63,8 +63,8 @@ def test_exact_values_are_recovered_from_noisy_detectors(aer_readout) -> None:
 
 
 def test_shots_are_unbiased_with_the_standard_error_they_name(aer_readout) -> None:
-    """200 seeds, calibrated by 100 shots each: mean within 5 sigma, variance within 5 sigma of a sample variance."""
-    n = 200
+    """120 seeds, calibrated by 100 shots each: mean within 5 sigma, variance within 5 sigma of a sample variance."""
+    n = 120
     executable = Mitigated(aer_readout, readout=True, calibration_shots=100).compile(SAMPLED)
     found = [executable.run(equal_rows(1), shots=300, keys=keys(1, root=seed)) for seed in range(n)]
     values, variances = (np.concatenate(parts) for parts in zip(*((e.values, e.variance) for e in found), strict=True))
@@ -74,7 +74,7 @@ def test_shots_are_unbiased_with_the_standard_error_they_name(aer_readout) -> No
     assert np.all(np.abs(values.var(axis=0, ddof=1) / predicted - 1) < 5 * np.sqrt(2 / (n - 1)))
     plain = aer_readout.compile(SAMPLED).run(equal_rows(n), shots=300, keys=keys(n))
     bias = np.abs(plain.values.numpy().mean(axis=0) - truth)  # without
-    assert (bias / np.sqrt(predicted / n)).max() > 20
+    assert (bias / np.sqrt(predicted / n)).max() > 15
     assert np.all(predicted[:3] > plain.variance.numpy().mean(axis=0)[:3])
     precise = Mitigated(aer_readout, readout=True, calibration_shots=10**6).compile(SAMPLED)
     within = precise.run(equal_rows(1), shots=300, keys=keys(1)).variance
@@ -205,28 +205,38 @@ def test_scales_draw_independently() -> None:
     assert abs(slope - 15 / 8) < 5 * np.sqrt((100 + 9) / 64 / n)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"zne": [1, 3], "folding": "two-qubit"},
-        {"zne": [1, 3], "folding": "global"},
-        {"zne": True},
-        {"zne": [1, 2, 3]},
-        {"zne": True, "extrapolation": "linear"},
-        {"zne": True, "extrapolation": "exponential"},
-        {"zne": True, "extrapolation": "exponential", "asymptote": 0.1},
-        {"zne": True, "readout": True},
+def test_every_option_changes_the_values() -> None:
+    zne = {"zne": True}
+    options = [
+        None,
         {"readout": True},
-    ],
-    ids=str,
-)
-def test_every_option_changes_the_values(options, seen=[]) -> None:  # noqa: B006
-    layer = QuantumLayer(2, 1, seed=1, dtype=F64, backend="aer", noise="fake_manila", mitigation=options)
-    value = layer(INPUTS[:, :2]).detach()
-    plain = QuantumLayer(2, 1, seed=1, dtype=F64, backend="aer", noise="fake_manila")(INPUTS[:, :2]).detach()
-    for other in [plain, *seen]:
-        assert float((value - other).abs().max()) > 1e-6
-    seen.append(value)
+        zne,
+        zne | {"readout": True},
+        zne | {"folding": "global"},
+        {"zne": [1, 3]},
+        {"zne": [1, 2, 3]},
+        zne | {"extrapolation": "linear"},
+        zne | {"extrapolation": "exponential"},
+        zne | {"extrapolation": "exponential", "asymptote": 0.1},
+    ]
+    layer = QuantumLayer(2, 1, seed=1, dtype=F64)
+    values = []
+    for mitigation in options:
+        with torch.no_grad(), layer.using("aer", noise="fake_manila", mitigation=mitigation):
+            values.append(layer(INPUTS[:, :2]))
+    for i, value in enumerate(values):
+        assert all(float((value - other).abs().max()) > 1e-6 for other in values[:i]), options[i]
+
+
+@pytest.mark.parametrize("folding", ["two-qubit", "global"])
+def test_transpiled_circuits_stay_what_they_are(folding) -> None:
+    """Every gate of the table and its inverse, in Aer's gates, merged and with slots in affine expressions."""
+    circuit = every_gate()
+    angles = random_angles(circuit, 2)
+    plain = Aer(optimization_level=2).compile(circuit)
+    for scale in (3, 2.2):
+        found = folded(plain, Folding(scale, folding))
+        np.testing.assert_allclose(found.run(angles).values, exact(circuit, angles), atol=1e-12)
 
 
 def test_circuits_that_cannot_be_scaled() -> None:
