@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -100,22 +101,30 @@ def measure(
     rows = x if reference is None else x.to(reference.device, reference.dtype)
     batch = repeated(rows, batch_size)
     plans = [layer.explain(batch_size, input_gradients=True) for layer in layers]
-    sampling = [(layer, layer.sampling_state()) for layer in layers]
-    found = Measurement(
-        label=label,
-        **_scores(model, rows, y),
-        n_weights=sum(p.numel() for p in model.parameters()),
-        n_quantum_weights=sum(p.numel() for layer in layers for p in layer.parameters()),
-        bytes=size_at_rest(model) if n_bytes is None else n_bytes,
-        latency_ms=latency_ms(model, batch),
-        batch_size=batch_size,
-        **gates_on([layer.circuit for layer in layers], device),
-        circuits_per_step=sum(plan.circuits_per_step for plan in plans),
-        shots_per_step=sum(plan.shots_per_step for plan in plans),
-    )
-    for layer, state in sampling:  # what it samples next is as if it had not been measured
-        layer.load_sampling_state(state)
-    return found
+    with same_samples(model):
+        return Measurement(
+            label=label,
+            **_scores(model, rows, y),
+            n_weights=sum(p.numel() for p in model.parameters()),
+            n_quantum_weights=sum(p.numel() for layer in layers for p in layer.parameters()),
+            bytes=size_at_rest(model) if n_bytes is None else n_bytes,
+            latency_ms=latency_ms(model, batch),
+            batch_size=batch_size,
+            **gates_on([layer.circuit for layer in layers], device),
+            circuits_per_step=sum(plan.circuits_per_step for plan in plans),
+            shots_per_step=sum(plan.shots_per_step for plan in plans),
+        )
+
+
+@contextmanager
+def same_samples(model: torch.nn.Module) -> Iterator[None]:
+    """What the quantum layers of `model` sample after the block is as if they had not been called in it."""
+    states = [(module, module.sampling_state()) for module in model.modules() if isinstance(module, QuantumLayer)]
+    try:
+        yield
+    finally:
+        for layer, state in states:
+            layer.load_sampling_state(state)
 
 
 def size_at_rest(model: torch.nn.Module) -> int:

@@ -88,16 +88,25 @@ def evaluate_rows(
     world: World = ALONE,
 ) -> Evaluation:
     """`evaluate` for rows that have been checked, each process of `world` running a share of them."""
-    like = reference_tensor(model)
-    metrics, found = Metrics(loss), []
-    with module_mode(model, training=False), own_randomness(seed, like.device):
-        for rows in world.share(torch.arange(len(part))).split(batch_size):
-            x, _ = part.select(rows, like)
-            with step_scope(_FIRST_STEP - seed, rows):
-                found.append(model(x))
-    outputs = world.gather_rows(torch.cat(found))
+    metrics = Metrics(loss)
+    outputs = row_outputs(model, part, batch_size=batch_size, seed=seed, world=world)
     loss.check_outputs(outputs, len(part), part.y, "evaluated")
     for rows in part.chunks(batch_size):
         weight = None if part.weight is None else part.weight[rows]
         metrics.update(outputs[rows.to(outputs.device)], part.y[rows].to(outputs.device), weight)
     return Evaluation(metrics.loss, metrics.accuracy, loss.predict(outputs).cpu(), metrics.n, outputs.cpu())
+
+
+@torch.no_grad()
+def row_outputs(
+    model: torch.nn.Module, part: Rows, *, batch_size: int = CHUNK_ROWS, seed: int = 0, world: World = ALONE
+) -> torch.Tensor:  # shape: (N, ...)
+    """What `model` returns for each row, in eval mode, leaving nothing behind; each process of `world` runs a share."""
+    like = reference_tensor(model)
+    found = []
+    with module_mode(model, training=False), own_randomness(seed, like.device):
+        for rows in world.share(torch.arange(len(part))).split(batch_size):
+            x, _ = part.select(rows, like)
+            with step_scope(_FIRST_STEP - seed, rows):
+                found.append(model(x))
+    return world.gather_rows(torch.cat(found))

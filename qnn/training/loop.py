@@ -146,7 +146,7 @@ def _results(state: FitState) -> dict[str, float | None]:
         if validation is not None:
             results |= {"validation_loss": found.loss, "validation_accuracy": found.accuracy}
         prefix = "train" if validation is None else "validation"
-        values = compute(further, found.outputs, found.predictions, monitored.y.cpu())
+        values = compute(further, found.outputs, found.predictions, state.loss_function.targets(monitored.y).cpu())
         results |= {f"{prefix}_{name}": value for name, value in values.items()}
     results["learning_rate"] = learning_rate(state.optimizer)
     if state.scheduler is not None and config.scheduler_step == "epoch":

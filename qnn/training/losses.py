@@ -47,6 +47,10 @@ class Loss(ABC):
     def predict(self, outputs: Tensor) -> Tensor:
         """What the model says about each row."""
 
+    def targets(self, y: Tensor) -> Tensor:
+        """What predictions are compared with by metrics: `y`, or the part of it where it carries more."""
+        return y
+
     def count_correct(self, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> float | None:
         """Rows predicted right, by weight (N,); None where right and wrong have no meaning."""
         return None
