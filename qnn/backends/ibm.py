@@ -404,6 +404,7 @@ class IBM(CompilingBackend):
         return {
             "depth": max(b.circuit.depth() for b in bound),
             "two_qubit_gates": max(sum(len(qubits) > 1 for _, qubits in gates_of(b.circuit)) for b in bound),
+            "gates": max(sum(1 for _ in gates_of(b.circuit)) for b in bound),
             "device": self._device_name,
             "layout": {wire: placement.physical[qubit] for wire, qubit in placement.qubits.items()},
             "primitive": self.primitive,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qnn.errors import ArgumentError, DtypeError
 
-#: Options of remote backends that change how long one waits and where jobs are kept, and no result.
+#: Options of remote backends that change how long one waits, where jobs are kept and who pays, and no result.
 PATIENCE = frozenset(
     {
         "journal",
@@ -18,6 +18,11 @@ PATIENCE = frozenset(
         "lookup_s",
         "max_parallel",
         "request_timeout_s",
+        "mode",
+        "tags",
+        "account",
+        "instance",
+        "max_execution_time_s",
     }
 )
 
