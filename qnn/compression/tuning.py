@@ -1,0 +1,115 @@
+"""Rows to look at and to train on, and training again after something was taken away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from qnn._integers import whole
+from qnn.errors import ArgumentError, DtypeError, ShapeError
+from qnn.training import FitConfig, fit
+
+_LEARNING_RATE = 0.003  # gentler than that of a training from the start
+
+
+def training_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and targets of the training part of a task, or of a pair (x, y) itself.
+
+    Raises:
+        ArgumentError: neither, or no rows.
+    """
+    part = getattr(data, "train", data)
+    try:
+        x, y = part
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"`data` must be a task or a pair (x, y); got {type(data).__name__}. Use qnn.load_task, or pass tensors."
+        ) from error
+    x, y = torch.as_tensor(x), torch.as_tensor(y)
+    if not len(x) or len(x) != len(y):
+        raise ArgumentError(f"`data` must have rows, as many x as y; got {len(x)} and {len(y)}. Check the split.")
+    return x, y
+
+
+def ranking_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows by which alternatives are told apart: the validation part where there is one, else the training part."""
+    held_out = getattr(data, "validation", None)
+    return training_rows(data if held_out is None else tuple(held_out))
+
+
+def as_inputs(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """`x` on the device and in the dtype of the model's first floating-point parameter or buffer."""
+    tensors = (*model.parameters(), *model.buffers())
+    like = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
+    return x if like is None else x.to(like.device, like.dtype)
+
+
+def outputs(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What a model returns for rows, in evaluation mode, without gradients.
+
+    Raises:
+        ShapeError: it does not take them.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            return torch.cat([model(rows) for rows in as_inputs(model, x).split(512)])
+    except RuntimeError as error:
+        raise _shape_error(x, error) from error
+    except ShapeError as error:
+        raise _shape_error(x, error) from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _shape_error(x: torch.Tensor, error: Exception) -> ShapeError:
+    return ShapeError(
+        f"`data` must have rows that the model takes; got rows of shape {tuple(x.shape[1:])}: {error} "
+        "Prepare them as for the model's training."
+    )
+
+
+def tuning_config(fine_tune: Any, data: Any) -> FitConfig | None:
+    """How to train again: None for not at all.
+
+    Args:
+        fine_tune: epochs, 0 for none; or a `FitConfig`.
+        data: on which; integer targets are classes, real ones a regression.
+
+    Raises:
+        DtypeError: something else.
+        ArgumentError: a negative number, or no data to train on.
+    """
+    epochs = whole(fine_tune)
+    if epochs is None and not isinstance(fine_tune, FitConfig):
+        raise DtypeError(
+            f"`fine_tune` must be a number of epochs or a FitConfig; got {fine_tune!r}. Use fine_tune=10, or 0."
+        )
+    if epochs == 0:
+        return None
+    if epochs is not None and epochs < 0:
+        raise ArgumentError(f"`fine_tune` must be at least 0; got {epochs}. Use 0 for none.")
+    if data is None:
+        raise ArgumentError("`data` must be given to fine-tune; got None. Pass a task or (x, y), or fine_tune=0.")
+    if isinstance(fine_tune, FitConfig):
+        return fine_tune
+    loss = "mse" if training_rows(data)[1].is_floating_point() else "cross_entropy"
+    return FitConfig(epochs=epochs or 1, learning_rate=_LEARNING_RATE, loss=loss, progress=False)
+
+
+def tune(model: torch.nn.Module, data: Any, config: FitConfig | None, number: int = 0) -> int:
+    """Train `model` in place; the number of optimisation steps.
+
+    Args:
+        model: with or without masks.
+        data: as `fit` takes it.
+        config: how; None does nothing.
+        number: of the round, so that each shuffles the rows in another order.
+    """
+    if config is None:
+        return 0
+    return fit(model, data, replace(config, seed=config.seed + number)).steps
