@@ -14,7 +14,7 @@ import torch
 from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executable
 from qnn.circuits.circuit import Circuit
 from qnn.errors import CapabilityError, unknown_name
-from qnn.gradients import stencils
+from qnn.gradients import stencils, subset
 
 METHODS = ("adjoint", "backprop", "finite-difference", "parameter-shift", "spsa")
 
@@ -168,7 +168,8 @@ class StencilDifferentiator(Differentiator):
         """Columns of the dense angles whose derivative is needed."""
         n_shared = self.circuit.n_shared
         wanted = [*range(n_shared if need_shared else 0)]
-        return [*wanted, *range(n_shared, n_shared + self.circuit.n_rows)] if need_rows else wanted
+        wanted += range(n_shared, n_shared + self.circuit.n_rows) if need_rows else ()
+        return subset.within(wanted)
 
     def _stencil(self, wanted: list[int], keys: torch.Tensor | None) -> stencils.Stencil:
         circuit = self.executable.circuit
