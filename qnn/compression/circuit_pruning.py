@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,7 @@ def prune_circuits(
     parts, config = fractions(rounds, schedule), tuning_config(fine_tune, data)
     if data is None and method in ("fisher", "gradient"):
         raise ArgumentError(f'`data` must be given for method="{method}"; got None. Pass a task or (x, y).')
+    model = copy.deepcopy(model)  # what samples counts its calls
     before = quantum_layers(model)
     taken = [] if data is None else [measure(model, data, label="before", device=device)]
     total = _size(_units(model, before, data, method, fisher))
