@@ -8,9 +8,9 @@ import torch
 
 import qnn
 from qnn._meter import measure as measure_usage
-from qnn.compression.fourier import FourierSurrogate
 from qnn.compression.surrogate import surrogate
 from qnn.errors import ArgumentError, BundleError, DtypeError, ShapeError, UnknownNameError, UnsupportedError
+from qnn.layers import FourierSurrogate
 
 EXACT = 1e-10
 

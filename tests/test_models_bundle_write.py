@@ -20,6 +20,7 @@ from qnn import HiddenLayer, InputLayer, OutputLayer, QuantumLayer, QuantumNeura
 from qnn.backends import Aer
 from qnn.baselines import build_baseline, list_baselines
 from qnn.errors import ArgumentError, BundleError, DtypeError, NotFiniteError, StorageError
+from qnn.layers import FourierSurrogate
 from qnn.models import read_bundle
 from qnn.models.bundle import archive
 from qnn.models.bundle.kinds import KINDS
@@ -108,8 +109,8 @@ def classical(n: int) -> list[nn.Module]:
     """Every kind of the table but composites, with options that are not the defaults."""
     return [
         nn.Linear(n, 3, bias=False), InputLayer(n, 3, scale=1.5), HiddenLayer(n, 3, activation="gelu"),
-        OutputLayer(n, 2), nn.ReLU(True), nn.ReLU6(), nn.SELU(), nn.SiLU(), nn.Mish(), nn.Hardsigmoid(),
-        nn.Hardswish(), nn.Identity(),
+        OutputLayer(n, 2), FourierSurrogate(n, 3, 2), nn.ReLU(True), nn.ReLU6(), nn.SELU(), nn.SiLU(), nn.Mish(),
+        nn.Hardsigmoid(), nn.Hardswish(), nn.Identity(),
         nn.Sigmoid(), nn.LogSigmoid(), nn.Tanh(), nn.Tanhshrink(), nn.Softsign(), nn.LeakyReLU(0.3), nn.ELU(0.7),
         nn.CELU(0.6), nn.Hardtanh(-0.5, 0.25), nn.Threshold(0.2, -3.0), nn.Softplus(2.0, 5.0), nn.Softshrink(0.1),
         nn.Hardshrink(0.2), nn.GELU("tanh"), nn.PReLU(n), nn.Softmax(1), nn.LogSoftmax(-1), nn.Softmin(0), nn.GLU(1),

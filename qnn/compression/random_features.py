@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from qnn.compression.fourier import FourierSurrogate, without_small_terms
+from qnn.compression.fourier import without_small_terms
 from qnn.compression.spectrum import Encoding
+from qnn.layers import FourierSurrogate
 
 _ATTEMPTS = 20  # draws for each frequency that is wanted, before a spectrum counts as exhausted
 

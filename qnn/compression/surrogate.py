@@ -14,14 +14,14 @@ from torch import Tensor
 
 from qnn._integers import checked_seed, whole
 from qnn.backends.base import Estimate
-from qnn.compression.fourier import FourierSurrogate, grid, series_of
+from qnn.compression.fourier import grid, series_of
 from qnn.compression.measuring import DEVICE, measure, same_samples
 from qnn.compression.random_features import draw_frequencies, ridge_regression
 from qnn.compression.report import CompressionReport
 from qnn.compression.spectrum import Encoding, encodings_of, frequencies_of
 from qnn.errors import ArgumentError, DtypeError, ShapeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
-from qnn.layers import QuantumLayer
+from qnn.layers import FourierSurrogate, QuantumLayer
 from qnn.training.isolation import module_mode, reference_tensor
 
 _METHODS = ("fourier", "random")

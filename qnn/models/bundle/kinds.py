@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from qnn.errors import ArgumentError, DtypeError
-from qnn.layers import HiddenLayer, InputLayer, OutputLayer
+from qnn.layers import FourierSurrogate, HiddenLayer, InputLayer, OutputLayer
 from qnn.layers.classical import ACTIVATIONS
 from qnn.models.bundle.fields import Value
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
@@ -144,6 +144,10 @@ def _hidden_layer_options(layer: HiddenLayer) -> dict[str, Any]:
     return {"n_inputs": layer.linear.in_features, "n_outputs": layer.linear.out_features, "activation": activation}
 
 
+def _series_options(series: FourierSurrogate) -> dict[str, Any]:
+    return {"n_inputs": series.n_inputs, "n_frequencies": len(series.frequencies), "n_outputs": series.n_outputs}
+
+
 def _network_options(network: QuantumNeuralNetwork) -> dict[str, Any]:
     return {"n_inputs": network.n_inputs, "n_outputs": network.n_outputs, "classifies": network._classifies}
 
@@ -191,6 +195,10 @@ _ROWS = (
     Kind(
         "HiddenLayer", HiddenLayer, _hidden_layer_options, HiddenLayer,
         {**_COUNTS, "activation": lambda value: value.text(ACTIVATIONS)},
+    ),
+    Kind(
+        "FourierSurrogate", FourierSurrogate, _series_options, FourierSurrogate,
+        {**_COUNTS, "n_frequencies": Value.whole},
     ),
     *(
         Kind(cls.__name__, cls, lambda module: {}, _filled(cls), {}, holds_children=True)
