@@ -20,7 +20,7 @@ from qnn import HiddenLayer, InputLayer, OutputLayer, QuantumLayer, QuantumNeura
 from qnn.backends import Aer
 from qnn.baselines import build_baseline, list_baselines
 from qnn.errors import ArgumentError, BundleError, DtypeError, NotFiniteError, StorageError
-from qnn.layers import FourierSurrogate
+from qnn.layers import FourierSurrogate, Int8Conv2d, Int8HiddenLayer, Int8InputLayer, Int8Linear
 from qnn.models import read_bundle
 from qnn.models.bundle import archive
 from qnn.models.bundle.kinds import KINDS
@@ -126,7 +126,9 @@ def classical(n: int) -> list[nn.Module]:
         nn.MaxPool2d((2, 1), ceil_mode=True), nn.MaxPool3d(2, padding=1), nn.AvgPool1d(2), nn.AvgPool3d(2, 1),
         nn.AvgPool2d(3, padding=1, count_include_pad=False, divisor_override=5), nn.AdaptiveAvgPool1d(2),
         nn.AdaptiveAvgPool2d((2, None)), nn.AdaptiveAvgPool3d(1), nn.AdaptiveMaxPool1d(2), nn.AdaptiveMaxPool2d(1),
-        nn.AdaptiveMaxPool3d(2),
+        nn.AdaptiveMaxPool3d(2), Int8Linear(n, 3, False, "static"),
+        Int8Conv2d(n, 2, (2, 3), (2, 1), (1, 0), activations="float", reduce_range=True),
+        Int8InputLayer(n, 3, scale=1.5, activations="static"), Int8HiddenLayer(n, 3, activation="elu"),
     ]  # fmt: skip
 
 

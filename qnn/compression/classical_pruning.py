@@ -122,7 +122,7 @@ def _pruner(
     if kind == "weight":
         return Masks(model, share, scope)
     if kind == "neuron":
-        rows = example_rows(model, data) if data is None else training_rows(data)[0][:2]
+        rows = example_rows(model) if data is None else training_rows(data)[0][:2]
         return Channels(model, rows, share, scope, "norm", norm)
     if data is None:
         raise ArgumentError(f'`data` must be given for method="{kind}"; got None. Pass a task or (x, y).')

@@ -17,7 +17,7 @@ from qnn.backends.registry import resolve
 from qnn.circuits.circuit import Circuit
 from qnn.errors import ArgumentError, MissingDependencyError, ShapeError
 from qnn.gradients.quantum_modules import quantum_modules
-from qnn.layers import QuantumLayer
+from qnn.layers import Int8Conv2d, Int8Linear, QuantumLayer
 
 #: A heavy-hex device, to whose gates and couplings circuits are transpiled.
 DEVICE = "fake_sherbrooke"
@@ -105,7 +105,7 @@ def measure(
         return Measurement(
             label=label,
             **_scores(model, rows, y),
-            n_weights=sum(p.numel() for p in model.parameters()),
+            n_weights=count_weights(model),
             n_quantum_weights=sum(p.numel() for layer in layers for p in layer.parameters()),
             bytes=size_at_rest(model) if n_bytes is None else n_bytes,
             latency_ms=latency_ms(model, batch),
@@ -125,6 +125,12 @@ def same_samples(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for layer, state in states:
             layer.load_sampling_state(state)
+
+
+def count_weights(model: torch.nn.Module) -> int:
+    """Scalars of all parameters, and of int8 weights, which are buffers."""
+    int8 = (module for module in model.modules() if isinstance(module, Int8Linear | Int8Conv2d))
+    return sum(p.numel() for p in model.parameters()) + sum(module.weight.numel() for module in int8)
 
 
 def size_at_rest(model: torch.nn.Module) -> int:

@@ -22,8 +22,8 @@ from qnn.layers import QuantumLayer
 ROOTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 
 
-def example_rows(model: torch.nn.Module, data: Any) -> torch.Tensor:
-    """Rows to trace a model by, when there are no data: two random ones of the width of its first layer.
+def example_rows(model: torch.nn.Module, n_rows: int = 2) -> torch.Tensor:
+    """Rows to run a model on when there are no data: random ones of the width of its first layer.
 
     Raises:
         ArgumentError: the first layer does not say.
@@ -44,7 +44,7 @@ def example_rows(model: torch.nn.Module, data: Any) -> torch.Tensor:
             "`data` must be given for a model whose first layer does not say how many inputs it takes; got None. "
             "Pass a task or (x, y)."
         )
-    return torch.randn(2, width, generator=torch.Generator().manual_seed(0))
+    return torch.randn(n_rows, width, generator=torch.Generator().manual_seed(0))
 
 
 @contextmanager

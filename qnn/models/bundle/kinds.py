@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from qnn.errors import ArgumentError, DtypeError
-from qnn.layers import FourierSurrogate, HiddenLayer, InputLayer, OutputLayer
+from qnn.layers import FourierSurrogate, HiddenLayer, InputLayer, OutputLayer, int8
 from qnn.layers.classical import ACTIVATIONS
 from qnn.models.bundle.fields import Value
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
@@ -62,8 +62,8 @@ def _optional_number(value: Value) -> float | None:
 
 _CHECKS: dict[str, Callable[[Value], Any]] = {
     **dict.fromkeys(
-        ("affine", "bias", "ceil_mode", "count_include_pad", "elementwise_affine", "inplace", "return_indices",
-         "track_running_stats"),
+        ("affine", "bias", "ceil_mode", "count_include_pad", "elementwise_affine", "inplace", "reduce_range",
+         "return_indices", "track_running_stats"),
         Value.flag,
     ),
     **dict.fromkeys(
@@ -77,6 +77,7 @@ _CHECKS: dict[str, Callable[[Value], Any]] = {
          "value"),
         _optional_number,
     ),
+    "activations": lambda value: value.text(int8.ACTIVATIONS),
     "approximate": lambda value: value.text(("none", "tanh")),
     "padding": _padding,
     "padding_mode": lambda value: value.text(("zeros", "reflect", "replicate", "circular")),
@@ -116,6 +117,8 @@ _TORCH = {
     _AVERAGE_POOL: (nn.AvgPool1d,),
     f"{_AVERAGE_POOL} divisor_override": (nn.AvgPool2d, nn.AvgPool3d),
     "output_size": (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    "in_features out_features bias activations reduce_range": (int8.Int8Linear,),
+    "in_channels out_channels kernel_size stride padding dilation bias activations reduce_range": (int8.Int8Conv2d,),
     "output_size return_indices": (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
 }  # fmt: skip
 
@@ -142,6 +145,12 @@ def _hidden_layer_options(layer: HiddenLayer) -> dict[str, Any]:
     names = [name for name, cls in ACTIVATIONS.items() if type(layer.activation) is cls]
     activation = names[0] if names else type(layer.activation).__name__
     return {"n_inputs": layer.linear.in_features, "n_outputs": layer.linear.out_features, "activation": activation}
+
+
+def _int8_options(layer: int8.Int8InputLayer | int8.Int8HiddenLayer) -> dict[str, Any]:
+    options = _input_layer_options(layer) if isinstance(layer, InputLayer) else _hidden_layer_options(layer)
+    linear: Any = layer.linear
+    return {**options, "activations": linear.activations, "reduce_range": linear.reduce_range}
 
 
 def _series_options(series: FourierSurrogate) -> dict[str, Any]:
@@ -189,12 +198,21 @@ def _on_cpu(cls: type[nn.Module]) -> Callable[..., nn.Module]:
 
 
 _COUNTS: dict[str, Callable[[Value], Any]] = {"n_inputs": Value.whole, "n_outputs": Value.whole}
+_INT8 = {name: _CHECKS[name] for name in ("activations", "reduce_range")}
 _ROWS = (
     *(_plain_kind(cls, options.split()) for options, classes in _TORCH.items() for cls in classes),
     Kind("InputLayer", InputLayer, _input_layer_options, InputLayer, {**_COUNTS, "scale": Value.number}),
     Kind(
         "HiddenLayer", HiddenLayer, _hidden_layer_options, HiddenLayer,
         {**_COUNTS, "activation": lambda value: value.text(ACTIVATIONS)},
+    ),
+    Kind(
+        "Int8InputLayer", int8.Int8InputLayer, _int8_options, int8.Int8InputLayer,
+        {**_COUNTS, "scale": Value.number, **_INT8},
+    ),
+    Kind(
+        "Int8HiddenLayer", int8.Int8HiddenLayer, _int8_options, int8.Int8HiddenLayer,
+        {**_COUNTS, "activation": lambda value: value.text(ACTIVATIONS), **_INT8},
     ),
     Kind(
         "FourierSurrogate", FourierSurrogate, _series_options, FourierSurrogate,

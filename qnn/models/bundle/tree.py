@@ -232,7 +232,8 @@ def put_in(model: nn.Module, weights: dict[str, torch.Tensor], frozen: Iterable[
             raise refusal("bundle.json: frozen", "name weights of the model", f'"{name[:80]}"')
     for name, old in expected.items():
         new = weights[name]
-        if new.shape != old.shape or new.is_floating_point() != old.is_floating_point():
+        fits = new.is_floating_point() if old.is_floating_point() else new.dtype == old.dtype
+        if new.shape != old.shape or not fits:
             wanted = f"fit the model, which has {old.dtype} of shape {tuple(old.shape)}"
             raise refusal(f"weights.safetensors: {name}", wanted, f"{new.dtype} of shape {tuple(new.shape)}")
         path, _, attribute = name.rpartition(".")
