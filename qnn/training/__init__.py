@@ -20,6 +20,7 @@ from qnn.training.config import FitConfig
 from qnn.training.evaluation import Evaluation, evaluate
 from qnn.training.history import History, HistoryRecorder
 from qnn.training.loop import fit
+from qnn.training.pipeline import Pipeline
 
 __all__ = [
     "BudgetGuard",
@@ -35,6 +36,7 @@ __all__ = [
     "History",
     "HistoryRecorder",
     "JSONLog",
+    "Pipeline",
     "ProgressBar",
     "RestoreBest",
     "TensorBoardLog",

@@ -27,6 +27,7 @@ from qnn.training.isolation import module_mode, own_randomness, reference_tensor
 from qnn.training.losses import loss_named
 from qnn.training.metrics import Metrics, compute, named_metrics
 from qnn.training.optimizers import learning_rate, make_optimizer, make_scheduler
+from qnn.training.pipeline import Pipeline
 from qnn.training.processes import World, join_world, local_device
 from qnn.training.step import Notify, train_step
 
@@ -176,7 +177,8 @@ def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitCon
     order = Order(len(train), config.batch_size, config.seed)
     optimizer = make_optimizer(weights, config)
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
-    world = join_world(config.data_parallel, reference_tensor(model).device)
+    shared = config.data_parallel
+    world = model.world if isinstance(model, Pipeline) else join_world(shared, reference_tensor(model).device)
     return FitState(
         model=model,
         weights=[weight for weight in weights if id(weight) in held],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from qnn.errors import ArgumentError, NotFiniteError
 from qnn.training.callbacks.base import FitState
 from qnn.training.divergence import broken_step, check_step
 from qnn.training.optimizers import needs_closure
+from qnn.training.pipeline import Pipeline
 
 Notify = Callable[[str], None]
 
@@ -72,13 +74,18 @@ class _Evaluation:
         x, y = state.train.select(self.mine, state.reference)
         if not first and with_gradients:
             state.zero_grad()
-        outputs = state.network(x)
-        y = y.to(outputs.device)
-        if first and state.step == 0:
-            _check_outputs(state, outputs, len(self.mine))
-        share = self._share_of_loss(outputs, y)
+        if with_gradients and isinstance(state.network, Pipeline):
+            outputs, share = state.network.forward_backward(x, partial(self._share_of_rows, y))
+            y = y.to(outputs.device)
+        else:
+            outputs = state.network(x)
+            y = y.to(outputs.device)
+            if first and state.step == 0:
+                _check_outputs(state, outputs, len(self.mine))
+            share = self._share_of_loss(outputs, y)
+            if with_gradients:
+                share.backward()
         if with_gradients:
-            share.backward()
             _add_gradient_of_penalty(state)
         if first:
             self._report(share, outputs, y)
@@ -96,6 +103,16 @@ class _Evaluation:
             return (state.loss_function.rows(outputs, y) * weight).sum() * (size / len(self.rows))
         mean = state.loss_function(outputs, y)
         return mean if size == 1 else mean * (size * len(self.mine) / len(self.rows))
+
+    def _share_of_rows(self, y: Tensor, outputs: Tensor, numbers: Tensor) -> Tensor:
+        """What some rows of the batch add to the loss, where the model is a pipeline."""
+        state, mine = self.state, y.to(outputs.device)[numbers]
+        if state.step == 0:
+            state.loss_function.check_outputs(outputs, len(mine), mine, "training")
+        losses = state.loss_function.rows(outputs, mine)
+        if state.train.weight is not None:
+            losses = losses * state.train.weight[self.mine].to(outputs.device, outputs.dtype)[numbers]
+        return losses.sum() / len(self.rows)
 
     def _report(self, share: Tensor, outputs: Tensor, y: Tensor) -> None:
         """Count the batch in the epoch's metrics, with the mean loss over all processes."""

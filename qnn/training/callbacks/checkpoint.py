@@ -13,6 +13,7 @@ from qnn._integers import whole
 from qnn.errors import ArgumentError, CheckpointError, DtypeError
 from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.interrupts import PendingInterrupt
+from qnn.training.pipeline import Pipeline
 from qnn.training.resume import capture, identity, restore
 from qnn.training.state_file import read_state, write_state
 
@@ -74,6 +75,11 @@ class Checkpoint(Callback):
 
     def on_fit_start(self, state: FitState) -> None:
         """Go on from the folder, or save the state before the first step in it."""
+        if isinstance(state.model, Pipeline):
+            raise CheckpointError(
+                "`checkpoint` must be left out for a pipeline, whose processes have different weights. Save "
+                "pipeline.whole() after training."
+            )
         last, self.resumed_from, self._best = self.folder / LAST, None, math.inf
         seen = state.world.gather(last.exists())
         if any(seen) and not all(seen):

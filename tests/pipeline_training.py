@@ -1,0 +1,59 @@
+"""A hybrid trained by one process, or in two stages by two; prints weights and losses as JSON.
+
+torchrun --nproc-per-node=2 tests/pipeline_training.py
+"""
+
+import json
+import sys
+
+import torch
+import torch.distributed as dist
+
+import qnn
+from qnn.errors import CheckpointError
+from qnn.training import Pipeline, fit
+
+CASES = {
+    "exact": {},
+    "shots": {"shots": 20},
+}
+
+
+def trained(case, staged):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(6, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2),
+        qnn.QuantumLayer(2, 1, seed=1, **CASES[case]), torch.nn.Linear(2, 3),
+    ).double()  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(22, 6, dtype=torch.float64, generator=generator)
+    y = torch.randint(0, 3, (22,), generator=generator)
+    before = [w.detach().clone() for w in model.parameters()]
+    placed = Pipeline(model, cuts=[2], microbatches=4) if staged else model
+    # 22 rows in batches of 8, 8 and 6, which are 4, 4 and 3 microbatches
+    history = fit(
+        placed, (x, y, x[:5], y[:5]), epochs=2, batch_size=8, learning_rate=0.05, l2_penalty=0.01, progress=False,
+        sample_weight=(torch.arange(1.0, 23.0), torch.ones(5)),
+    )  # fmt: skip
+    if staged:
+        assert all(torch.equal(w, b) for w, b in zip(model.parameters(), before, strict=True))
+        assert sum(p.numel() for p in placed.parameters()) < sum(p.numel() for p in model.parameters())
+        outputs = placed.eval()(x)
+        model = placed.whole()
+        assert CASES[case] or torch.allclose(outputs, model.eval()(x), rtol=0, atol=1e-12)
+        if case == "exact":
+            try:
+                fit(placed, (x, y), epochs=1, checkpoint="nowhere", progress=False)
+            except CheckpointError as error:
+                assert "pipeline.whole()" in str(error)
+            else:
+                raise AssertionError("a checkpoint was accepted")
+    weights = torch.cat([w.detach().reshape(-1) for w in model.parameters()]).tolist()
+    return {"weights": weights, "losses": [[e["train_loss"], e["validation_loss"]] for e in history.epochs]}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    found = {case: trained(case, staged=len(sys.argv) < 2) for case in CASES}
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        print(json.dumps(found))

@@ -1,0 +1,48 @@
+"""Stages in two processes train what one process trains."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pipeline_training import CASES, trained
+
+from qnn.errors import ArgumentError, DtypeError
+from qnn.training import Pipeline
+from qnn.training.pipeline import _checked_cuts
+
+
+@pytest.mark.slow
+def test_two_stages_end_with_the_weights_and_losses_of_one_process():
+    script = Path(__file__).with_name("pipeline_training.py")
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for case in CASES:
+        alone = trained(case, staged=False)
+        for part in ("weights", "losses"):
+            torch.testing.assert_close(torch.tensor(found[case][part]), torch.tensor(alone[part]), rtol=0, atol=1e-12)
+
+
+def test_what_cannot_be_a_pipeline_is_refused():
+    with pytest.raises(DtypeError, match=r"`model` must be a torch.nn.Sequential; got Linear"):
+        Pipeline(torch.nn.Linear(2, 2))
+    with pytest.raises(ArgumentError, match="`microbatches` must be a whole number above 0; got 0"):
+        Pipeline(torch.nn.Sequential(torch.nn.Linear(2, 2)), microbatches=0)
+    with pytest.raises(ArgumentError, match=r"must have two processes or more.*got 1. Start the program by torchrun"):
+        Pipeline(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)))
+
+
+def test_cuts():
+    model = torch.nn.Sequential(
+        torch.nn.Linear(100, 100), torch.nn.Tanh(), torch.nn.Linear(100, 2), torch.nn.Linear(2, 2)
+    )
+    assert _checked_cuts(model, None, 2) == (1,)
+    assert _checked_cuts(model, None, 4) == (1, 2, 3)
+    assert _checked_cuts(model, [3], 2) == (3,)
+    for cuts in ([0], [4], [1, 2], [], [1.5]):
+        with pytest.raises(ArgumentError, match="`cuts` must be 1 rising numbers between 1 and 3"):
+            _checked_cuts(model, cuts, 2)
