@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import Token
 from functools import partial
 from math import isfinite
@@ -29,6 +30,7 @@ from qnn.training.callbacks.base import Callback, FitState
 
 _METHODS = ("parameter-shift", "finite-difference")
 _STREAM = 2**34  # apart from what layers draw
+_LAST = 1e9
 
 
 class GradientPruning(Callback):
@@ -149,13 +151,26 @@ class GradientPruning(Callback):
         assert self._state is not None
         sums = self._layers[name].sums.numpy()
         n_left = max(1, round((1 - self.ratio) * len(sums)))
-        with np.errstate(divide="ignore"):
-            order = np.log(sums)
-        if self.probabilistic:  # the largest of log p + Gumbel noise are a draw without replacement
-            key = np.array([self.seed, self._state.config.first_step + self._state.step, number, 0, 0])
-            noise = _seeding.generator(key, _STREAM).gumbel(size=len(sums))
-            order = np.where(sums > 0, order + noise, noise - 1e9)
-        return np.sort(np.argsort(-order, kind="stable")[:n_left])
+        key = (self.seed, self._state.config.first_step + self._state.step, number, 0, 0)
+        return drawn(sums, n_left, key if self.probabilistic else None)
+
+
+def drawn(sums: np.ndarray, n: int, key: Sequence[int] | None) -> np.ndarray:
+    """Places of `n` of the sums (W,), ascending: drawn without replacement in proportion to them, or the largest.
+
+    Sums of zero come last, in random order.
+
+    Args:
+        sums: shape (W,), 0 or more.
+        n: up to W.
+        key: of five integers, which fixes the draw; None for the largest.
+    """
+    with np.errstate(divide="ignore"):
+        order = np.log(sums)
+    if key is not None:  # the largest of log p + Gumbel noise are such a draw
+        noise = _seeding.generator(np.array(key), _STREAM).gumbel(size=len(sums))
+        order = np.where(sums > 0, order + noise, noise - _LAST)
+    return np.sort(np.argsort(-order, kind="stable")[:n])
 
 
 def _end(tokens: list[Token], layer: QuantumLayer, args: Any, output: Any) -> None:
