@@ -19,6 +19,7 @@ from qnn.errors import QnnError, unknown_name
 VERBS = {
     "circuit": "draw, export or run an OpenQASM file",
     "compare": "train quantum and classical models on equal budgets, with a verdict and a report",
+    "compress": "prune, quantise or replace by a surrogate what a bundle holds, with a report",
     "doctor": "show what is installed, and which backends and devices are usable here",
     "fakecloud": "run a provider on this machine, with queues, limits and faults",
     "jobs": "list, await, cancel or export the jobs that were submitted to providers",
