@@ -173,3 +173,18 @@ def test_wrong_types_names_and_models_are_refused(hybrid):
     one.weights.requires_grad_(False)
     with pytest.raises(ArgumentError, match="must have trainable rotations in its circuits; got none"):
         prune(one, amount=1)
+
+
+@pytest.mark.slow
+def test_a_hybrid_on_the_digits_loses_30_percent_of_its_gates_within_the_interval():
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+    import prune_circuit
+
+    model, smaller, report = prune_circuit.pruned(
+        qnn.load_task("digits"), *prune_circuit.HYBRIDS["layers as a whole"], epochs=40, device=None
+    )
+    assert prune_circuit.reached(report) and prune_circuit.lost(report) >= 0.3
+    assert prune_circuit.circuits_with_shots(smaller) < 0.7 * prune_circuit.circuits_with_shots(model)

@@ -14,8 +14,8 @@ def ansatz_layers(layer: QuantumLayer, name: str = "") -> list[list[int]]:
     """Numbers of the operations of each layer of the ansatz, first to last.
 
     The layers are what the first dimension of every weight counts, L blocks of equally many operations with the same
-    gates. What comes before the blocks belongs to none of them. Where blocks hold an encoding (re-uploading), what
-    comes up to the last angle of inputs alone belongs to the encoding, which stays.
+    gates. What comes before the blocks belongs to none of them. In re-uploading, where the encoding is repeated with
+    the layers, it belongs to them.
 
     Raises:
         ArgumentError: the circuit has no such form.
@@ -29,7 +29,7 @@ def ansatz_layers(layer: QuantumLayer, name: str = "") -> list[list[int]]:
             f'layer "{name}" has weights of shape {", ".join(map(str, shapes)) or "none"} in a circuit without such '
             'blocks. Use method="fisher".'
         )
-    return [_without_encoding(layer, block) for block in blocks]
+    return [list(block) for block in blocks]
 
 
 def _blocks(layer: QuantumLayer, n_layers: int) -> list[range]:
@@ -64,9 +64,3 @@ def _layers_read(layer: QuantumLayer) -> dict[int, set[int]]:
             if entries:
                 read[number] = {place[entry] for entry in entries}
     return read
-
-
-def _without_encoding(layer: QuantumLayer, block: range) -> list[int]:
-    weighted = _layers_read(layer)
-    encoding = [n for n in block if isinstance(layer.circuit.operations[n].angle, Slot) and n not in weighted]
-    return [n for n in block if n > max(encoding, default=-1)]
