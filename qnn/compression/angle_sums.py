@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 
 import torch
@@ -80,7 +81,8 @@ def n_entries(angle_map: AngleMap) -> int:
     return sum(prod(shape) for _, shape in angle_map.weight_shapes)
 
 
-def entries_of(angle_map: AngleMap) -> dict[Source, frozenset[int]]:
+@lru_cache(maxsize=64)
+def entries_of(angle_map: AngleMap) -> Mapping[Source, frozenset[int]]:
     """For each source that is made of weights, which entries of the flattened weights it depends on.
 
     A copy depends on one. Of a computed one, an entry is found by making it NaN: what becomes NaN depends on it. Where

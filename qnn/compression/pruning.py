@@ -21,15 +21,15 @@ def prune(
     """A smaller copy of a model, and what that did to it; the model itself stays as it is.
 
     Of circuits, trainable rotations leave by "angle", "fisher" or "gradient", or layers of the ansatz by "layer"; see
-    `qnn.compression.prune_circuits` for what these take. All other methods are of the classical part, as is "layer"
-    with `part="classical"`; see `qnn.compression.prune_classical`. The other part keeps its structure, and without
-    fine-tuning its weights.
+    `qnn.compression.prune_circuits` for what these take. The methods "weight", "neuron", "channel", "activation",
+    "whole-layer" and "l1" are of the classical part; see `qnn.compression.prune_classical`. The other part keeps its
+    structure, and without fine-tuning its weights.
 
     Args:
         model: any torch module.
         data: a task, or a pair (x, y); what it is needed for depends on the method.
         method: how it is decided what leaves.
-        part: "circuit" or "classical"; None for the part that the method is of, for "layer" the circuit.
+        part: "circuit" or "classical", of which the method must be; None for the one that it is of.
         **options: of the method, such as `amount`, `threshold`, `fine_tune` and `schedule`.
 
     Returns:

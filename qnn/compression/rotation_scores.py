@@ -60,6 +60,11 @@ class _Angles:
         picked = shared[list(angle_map.shared_index)], rows[:, list(angle_map.rows_index)]
         return torch.cat([picked[0].expand(len(inputs), -1), picked[1]], dim=1)
 
+    def no_inputs(self) -> torch.Tensor:
+        """A row of zeros, for angles made of weights alone."""
+        device = next((weight.device for weight in self.layer.parameters()), None)
+        return torch.zeros(1, self.layer.n_inputs, dtype=torch.float64, device=device)
+
     @cached_property
     def _of_angles(self) -> QuantumLayer:
         plain = AngleMap(self.n_slots, (), False, (), (), (), (), tuple(range(self.n_slots)))
@@ -104,7 +109,7 @@ def by_angle(
                 f'`data` must be given where weights are multiplied with inputs, as in the layer "{name}"; got '
                 "None. Pass a task or (x, y)."
             )
-        angles = circuit.dense(torch.cat(seen) if seen else torch.zeros(1, layer.n_inputs, dtype=torch.float64))
+        angles = circuit.dense(torch.cat(seen) if seen else circuit.no_inputs())
         scores[name] = {
             number: float(_wrapped(angles[:, circuit.column(slot)], layer.circuit.operations[number].gate).abs().mean())
             for number, slot in circuit.rotations.items()
