@@ -74,7 +74,8 @@ class CompressionReport:
     def __str__(self) -> str:
         """Method, table and details."""
         width = max((len(name) for name in self.details), default=0)
-        facts = [f"{name:<{width}}  {value}" for name, value in self.details.items()]
+        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in self.details.items()}
+        facts = [f"{name:<{width}}  {value}" for name, value in shown.items()]
         return "\n".join([self.method, *([self.table()] if self.measurements else []), *facts])
 
 
