@@ -67,7 +67,7 @@ def quantize(
         >>> layer = QuantumLayer(n_qubits=2, n_layers=1, seed=0)
         >>> coarse, report = quantize(layer, method="angles", angles="clifford+t")
         >>> (coarse.weights / (torch.pi / 4)).round(decimals=3).tolist()
-        [[4.0, 6.0]]
+        [[8.0, 6.0]]
     """
     if not isinstance(model, torch.nn.Module):
         raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
