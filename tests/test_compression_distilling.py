@@ -183,6 +183,8 @@ def test_bad_input_is_refused(rows, teacher):
         distill(lambda rows: rows, student, rows)
     with pytest.raises(ShapeError, match="`student` must return one row for each of 1 rows"):
         distill(teacher, torch.nn.Flatten(0), rows)
+    with pytest.raises(ShapeError, match=r"`test` must have rows of shape \(4,\) .*; got \(3,\)"):
+        distill(teacher, student, rows, test=(x[:, :3], y))
     broken = copy.deepcopy(teacher)
     broken[0].weight.data[0, 0] = float("nan")
     with pytest.raises(NotFiniteError, match="`teacher` must give finite outputs; got NaN or infinity in row 0"):

@@ -147,6 +147,20 @@ def test_with_shots_the_error_is_the_stated_one():
     assert not torch.equal(series.cosines, surrogate(layer(2, 2, shots=400))[0].cosines[: len(series.cosines)])
 
 
+def test_noise_that_is_computed_exactly_has_an_exact_series():
+    """Depolarising after every gate shrinks coefficients; the series follows it."""
+    from qiskit_aer.noise import NoiseModel, depolarizing_error
+
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.05, 1), ["rx", "ry", "rz", "h", "sx", "x"])
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.1, 2), ["cx"])
+    noisy = layer(2, 1, backend="aer", noise=noise)
+    series, _ = surrogate(noisy)
+    x = torch.tensor([[0.3, -2.0], [4.0, 0.1]]).double()
+    assert torch.allclose(series(x), noisy(x), rtol=0, atol=EXACT)
+    assert float(series.cosines.abs().sum()) < 0.9 * float(surrogate(layer(2, 1))[0].cosines.abs().sum())
+
+
 def network(**options):
     shared = layer(2, 1, **options)
     return torch.nn.Sequential(
@@ -237,6 +251,8 @@ def test_random_features_where_the_data_are():
 def test_bad_input_is_refused():
     with pytest.raises(ArgumentError, match=r"`max_queries` must be at least 343 \(7 x 7 x 7\) .*; got 100. Raise it"):
         surrogate(layer(3, 3), max_queries=100)
+    with pytest.raises(ArgumentError, match=r"at least 59,049 \(3 x 3 x 3 x 3 x 3 x 3 x 3 x 3 x \.\.\.\)"):
+        surrogate(layer(10, 1))
     with pytest.raises(ArgumentError, match=r"`n_queries` must be at most `max_queries`, 20,000; got 30,000"):
         surrogate(layer(), method="random", n_queries=30_000)
     with pytest.raises(UnknownNameError, match=r'No method of surrogates named "furier"\. Did you mean "fourier"'):

@@ -60,7 +60,8 @@ def distill(
         baseline: also train a copy by the labels alone, with the same budget, to see what the teacher is worth.
         test: rows (x, y) to report on; None for the test part of a task, else the validation rows, else the training
             rows; the report says which.
-        device: a fake device of IBM to which circuits are transpiled for the report; None leaves gates out.
+        device: a fake device of IBM to which circuits are transpiled for the report; None leaves gates out. (The torch
+            device to train on is that of `config`.)
         **overrides: fields of `FitConfig` in place of the config's.
 
     Returns:
@@ -93,6 +94,8 @@ def distill(
         said = _outputs(teacher, train, "teacher")
         said_of_validation = None if validation is None else _outputs(teacher, validation, "teacher")
     _check_alike(said, student, train)
+    rows, source = _rows_to_report_on(data, test, train, validation)
+    _check_like(read_rows(rows, hard, "test"), train)
     loss = Distillation(hard, temperature, weight, train.y)
     loss.check_outputs(said, len(train), loss.join(train.y, said), "training")
     if not loss.of_logits and temperature != _TEMPERATURE:
@@ -101,7 +104,6 @@ def distill(
     lessons = _tuple(train, validation, loss.join(train.y, said))
     if validation is not None and said_of_validation is not None:
         lessons = (*lessons[:3], loss.join(validation.y, said_of_validation))
-    rows, source = _rows_to_report_on(data, test, train, validation)
     models, histories = {"teacher": teacher}, {}
     if baseline:
         models["student alone"] = copy.deepcopy(student)
@@ -175,6 +177,15 @@ def _check_alike(said: Tensor, student: torch.nn.Module, train: Rows) -> None:
         raise ShapeError(
             f"`student` must have the outputs of `teacher`, {said[0].numel()} a row; got {answer[0].numel()}. "
             "End it with one output per output of the teacher."
+        )
+
+
+def _check_like(test: Rows, train: Rows) -> None:
+    """Raise before the training where what is to be measured after it has another shape."""
+    if test.x.shape[1:] != train.x.shape[1:]:
+        raise ShapeError(
+            f"`test` must have rows of shape {tuple(train.x.shape[1:])} like the training part; got "
+            f"{tuple(test.x.shape[1:])}. Prepare both in the same way."
         )
 
 

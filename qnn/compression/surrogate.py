@@ -19,7 +19,7 @@ from qnn.compression.measuring import DEVICE, measure, same_samples
 from qnn.compression.random_features import draw_frequencies, ridge_regression
 from qnn.compression.report import CompressionReport
 from qnn.compression.spectrum import Encoding, encodings_of, frequencies_of
-from qnn.errors import ArgumentError, DtypeError, ShapeError, unknown_name
+from qnn.errors import ArgumentError, DtypeError, QnnError, ShapeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import FourierSurrogate, QuantumLayer
 from qnn.training.isolation import module_mode, reference_tensor
@@ -46,7 +46,7 @@ def surrogate(
 
     An input that enters by L Pauli rotations gives whole frequencies from -L to L, so that values at (2L+1)^D places
     fix a layer of D inputs; scaled inputs have scaled frequencies. Queries run where the layer runs, all of a layer
-    in one call. With shots the series is one of what the backend estimated.
+    in one call, in float64. With shots the series is one of what the backend estimated.
 
     Args:
         model: a `QuantumLayer`, or a network with some.
@@ -89,6 +89,8 @@ def surrogate(
     options = _Options(method, max_queries, tolerance, n_frequencies, n_queries, ridge, seed)
     layers = _layers(model)
     rows = _training_rows(data) if method == "random" and data is not None else None
+    measured = data is not None and not isinstance(data, Tensor)
+    measurements = [measure(model, data, label="model", device=device)] if measured else []  # before any query
     made: dict[str, FourierSurrogate] = {}
     details: dict[str, Any] = {}
     with same_samples(model):
@@ -97,10 +99,8 @@ def surrogate(
             made[name], facts = options.series(layer, inputs.get(name))
             details |= {f"{name}: {fact}" if name else fact: value for fact, value in facts.items()}
     new = _replaced(model, layers, made)
-    measurements = []
-    if data is not None and not isinstance(data, Tensor):
-        pairs = (("model", model), ("surrogate", new))
-        measurements = [measure(module, data, label=label, device=device) for label, module in pairs]
+    if measured:
+        measurements.append(measure(new, data, label="surrogate", device=device))
     name = "Fourier series" if method == "fourier" else "random Fourier features"
     return new, CompressionReport(f"classical surrogate, {name}", tuple(measurements), details)
 
@@ -135,7 +135,7 @@ class _Options:
         frequencies = frequencies_of(encodings, layer.n_inputs)
         count = math.prod(f.n_queries for f in frequencies)
         if count > self.max_queries:
-            sizes = " x ".join(str(f.n_queries) for f in frequencies)
+            sizes = " x ".join(str(f.n_queries) for f in frequencies[:8]) + (" x ..." if len(frequencies) > 8 else "")
             raise ArgumentError(
                 f"`max_queries` must be at least {count:,} ({sizes}) for an exact surrogate of this layer; got "
                 f'{self.max_queries:,}. Raise it, or use method="random".'
@@ -239,8 +239,12 @@ def _inputs_of(model: torch.nn.Module, layers: dict[str, QuantumLayer], rows: Te
             for chunk in rows.to(like.device, like.dtype).split(1024):
                 model(chunk)
         except RuntimeError as error:
+            if isinstance(error, QnnError):
+                raise
             raise ShapeError(f"`data` must have rows that the model takes; got {tuple(rows.shape)}: {error}") from error
-    return {name: torch.cat([part.reshape(-1, part.shape[-1]) for part in parts]) for name, parts in seen.items()}
+    return {
+        name: torch.cat([part.reshape(-1, part.shape[-1]) for part in parts]) for name, parts in seen.items() if parts
+    }
 
 
 def _replaced(
