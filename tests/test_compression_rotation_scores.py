@@ -6,6 +6,7 @@ import pennylane as qml
 import pytest
 import torch
 
+from qnn._meter import measure
 from qnn.compression.circuit_layers import quantum_layers
 from qnn.compression.rotation_scores import by_angle, by_fisher, by_gradient
 from qnn.errors import ArgumentError, CapabilityError, UnknownNameError
@@ -101,6 +102,10 @@ def test_angles_are_wrapped_and_those_with_inputs_are_means_over_rows(network):
     found = scores(by_angle(network, quantum_layers(network), (X, Y)))
     mixed = 5.0 * network[1](network[0](X))[:, 1]  # below 2π, half the period of CRX
     assert found == pytest.approx([0.25, mixed.abs().mean().item(), 0.25, math.pi], abs=1e-12)
+    plain = QuantumLayer(2, 2, seed=0)
+    with measure() as usage:
+        angles = by_angle(plain, {"": plain}, (X[:, :2], Y))[""]
+    assert usage.circuits == 0 and all(0 <= angle <= math.pi for angle in angles.values())
     with pytest.raises(ArgumentError, match=r'`data` must be given .* the layer "2"'):
         by_angle(network, quantum_layers(network), None)
 

@@ -51,7 +51,7 @@ def pruned(circuit, angles, without=()):
     return made, oracles.values(made, shared[list(angle_map.shared_index)], rows[:, list(angle_map.rows_index)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 4), st.booleans(), st.floats(0, 1))
 def test_zero_angle_pruning_changes_no_output(seed, n_wires, similar, share):
     circuit = random_circuit(seed, n_wires, 14, gates=_SIMILAR if similar else tuple(GATES))

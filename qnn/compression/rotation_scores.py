@@ -99,19 +99,21 @@ def by_angle(
     Returns:
         For each layer, scores by number of the operation.
     """
+    circuits = {name: _Angles(layer) for name, layer in layers.items()}
+    mixed = [name for name, c in circuits.items() if any(slot.block == "rows" for slot in c.rotations.values())]
+    if mixed and rows is None:
+        raise ArgumentError(
+            f'`data` must be given where weights are multiplied with inputs, as in the layer "{mixed[0]}"; got '
+            "None. Pass a task or (x, y)."
+        )
+    calls = [used for used, _ in _used(model, layers, rows)] if mixed and rows is not None else []  # no circuit else
     scores = {}
-    calls = [] if rows is None else [used for used, _ in _used(model, layers, rows)]
-    for name, layer in layers.items():
-        circuit = _Angles(layer)
+    for name, circuit in circuits.items():
         seen = [call.inputs for used in calls for call in used[name]]
-        if not seen and any(slot.block == "rows" for slot in circuit.rotations.values()):
-            raise ArgumentError(
-                f'`data` must be given where weights are multiplied with inputs, as in the layer "{name}"; got '
-                "None. Pass a task or (x, y)."
-            )
         angles = circuit.dense(torch.cat(seen) if seen else circuit.no_inputs())
+        gates = circuit.layer.circuit.operations
         scores[name] = {
-            number: float(_wrapped(angles[:, circuit.column(slot)], layer.circuit.operations[number].gate).abs().mean())
+            number: float(_wrapped(angles[:, circuit.column(slot)], gates[number].gate).abs().mean())
             for number, slot in circuit.rotations.items()
         }
     return scores
