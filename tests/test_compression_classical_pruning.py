@@ -10,7 +10,7 @@ from qnn import FitConfig, QuantumLayer, QuantumNeuralNetwork, build_baseline, l
 from qnn.compression.classical_pruning import prune_classical
 from qnn.compression.tracing import free_widths
 from qnn.compression.weight_pruning import prunable
-from qnn.errors import ArgumentError, DtypeError, ShapeError, UnknownNameError
+from qnn.errors import ArgumentError, DtypeError, NotFiniteError, ShapeError, UnknownNameError
 
 X = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
 DATA = (X, (X[:, 0] + X[:, 1] > 0).long())
@@ -182,6 +182,17 @@ def test_rounds_take_their_part_and_masked_weights_stay_zero_while_the_others_tr
     assert prune_classical(model, DATA, amount=0.5, fine_tune=config, device=None)[1].details["training_steps"] == 2
 
 
+def test_models_with_masks_are_taken_as_what_they_compute():
+    model = mlp(8, 6, 2)
+    torch.nn.utils.prune.l1_unstructured(model[0], "weight", amount=10)
+    torch.nn.utils.prune.random_unstructured(model[2], "bias", amount=1)
+    for options in ({"method": "weight", "amount": 12, "rounds": 2}, {"method": "neuron", "amount": 2}):
+        found, report = prune_classical(model, DATA, device=None, **options)
+        assert list(found.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+        assert len(report.measurements) == 1 + options.get("rounds", 1)
+    assert torch.nn.utils.prune.is_pruned(model) and int((found[2].bias == 0).sum()) == 1
+
+
 def test_training_with_an_l1_penalty_pushes_weights_to_zero_and_holds_angles():
     config = FitConfig(epochs=5, batch_size=10, progress=False)
     zeros = [
@@ -260,5 +271,9 @@ def test_models_and_data_that_do_not_fit_are_named():
         prune_classical(torch.nn.Linear(3, 2), method="neuron", amount=0.5)
     with pytest.raises(ArgumentError, match="whose first layer does not say"):
         prune_classical(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(3, 2)), method="neuron", amount=0.5)
+    diverged = mlp(8, 6, 2)
+    diverged[2].bias.detach()[0] = float("nan")
+    with pytest.raises(NotFiniteError, match=r'finite weights; got NaN or infinity in "2\.bias"'):
+        prune_classical(diverged, amount=0.5)
     with pytest.raises(DtypeError, match="`model` must be a torch"):
         prune_classical("mlp", amount=0.5)

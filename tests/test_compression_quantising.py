@@ -12,7 +12,7 @@ from torch import nn
 from qnn import FitConfig, QuantumLayer, QuantumNeuralNetwork, build_baseline, load, save
 from qnn.compression.measuring import size_at_rest
 from qnn.compression.quantising import quantize
-from qnn.errors import ArgumentError, BundleError, DtypeError, ShapeError, UnknownNameError
+from qnn.errors import ArgumentError, BundleError, DtypeError, NotFiniteError, ShapeError, UnknownNameError
 from qnn.layers import Int8Conv2d, Int8HiddenLayer, Int8InputLayer, Int8Linear
 
 X = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
@@ -212,6 +212,11 @@ def test_models_and_data_that_do_not_fit_are_named():
         quantize(nn.Sequential(nn.Linear(8, 2)), (torch.zeros(4, 5), torch.zeros(4).long()), method="int8-static")
     with pytest.raises(ArgumentError, match="must have quantum layers with angles"):
         quantize(nn.Linear(3, 2), method="angles", bits=3)
+    with torch.no_grad():
+        (diverged := network()).quantum_layers[0].weights[0, 0] = float("inf")
+    for options in ({}, {"method": "angles", "bits": 3}):
+        with pytest.raises(NotFiniteError, match="finite weights"):
+            quantize(diverged, **options)
     with pytest.raises(DtypeError, match="`model` must be a torch"):
         quantize(3)
     with pytest.raises(ArgumentError, match="must have rows, as many x as y"):

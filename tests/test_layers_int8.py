@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from qnn.errors import ArgumentError, UnknownNameError
-from qnn.layers import Int8Conv2d, Int8Linear
+from qnn.layers import Int8Conv2d, Int8Linear, export_onnx
 from qnn.layers.int8 import ACTIVATIONS
 
 X = torch.randn(7, 12, generator=torch.Generator().manual_seed(0))
@@ -68,6 +68,16 @@ def test_gradients_pass_the_roundings(activations):
     made(rows).sum().backward()
     assert torch.allclose(rows.grad, made.dequantized(torch.float32).sum(0).expand(7, 12), atol=1e-6)
     assert torch.equal(made(rows).detach(), made(X))
+
+
+@pytest.mark.slow
+def test_onnx_files_compute_the_same_and_keep_large_weights_in_int8(tmp_path):
+    torch.manual_seed(0)
+    large = Int8Linear(4 * 7 * 6, 400)
+    large.quantize_from(torch.randn(400, 4 * 7 * 6), None, None)
+    net = nn.Sequential(conv("static")[1], nn.Flatten(), large, nn.Linear(400, 12), linear("float")[1])
+    path = export_onnx(net, tmp_path / "net.onnx", IMAGES)  # which compares with onnxruntime
+    assert 67_200 < path.stat().st_size < 2 * 67_200  # int8 weights, where floats would take four times as much
 
 
 def test_mistakes_are_named():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from qnn.compression.report import CompressionReport
 from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tracing import example_rows
 from qnn.compression.tuning import ranking_rows, training_rows, tune, tuning_config
-from qnn.compression.weight_pruning import Masks, unmask
+from qnn.compression.weight_pruning import Masks, plain_copy
 from qnn.errors import ArgumentError, DtypeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
 
@@ -89,7 +88,7 @@ def prune_classical(
     _check_used(method, scope, norm, penalty, then)
     share, steps = checked_share(amount, threshold, target), fractions(rounds, schedule)
     config = tuning_config(fine_tune, data)
-    new = copy.deepcopy(model)
+    new = plain_copy(model)
     kind = then if method == "l1" else "neuron" if method == "channel" else method
     pruner = _pruner(new, data, kind, share, scope, norm)  # what cannot be done is refused before any training
     measurements: list[Measurement] = []
@@ -107,7 +106,7 @@ def prune_classical(
         _prune(pruner, fraction)
         n_steps += tune(new, data, config, number)
         if number + 1 < len(steps):
-            note(f"round {number + 1}", _permanent(new))
+            note(f"round {number + 1}", plain_copy(new))
     if isinstance(pruner, Masks):
         pruner.remove()
     note("after", new)
@@ -137,15 +136,6 @@ def _prune(pruner: Masks | Channels | WholeLayers, fraction: float) -> None:
         pruner.extend(fraction)
     else:
         pruner.prune(fraction)
-
-
-def _permanent(model: torch.nn.Module) -> torch.nn.Module:
-    """A copy without masks, whose masked weights are zero."""
-    made = copy.deepcopy(model)
-    for module in made.modules():
-        if torch.nn.utils.prune.is_pruned(module) and hasattr(module, "weight_mask"):
-            unmask(module)
-    return made
 
 
 def _sparse_training(model: torch.nn.Module, data: Any, config: Any, penalty: float) -> tuple[int, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from qnn.compression.measuring import DEVICE, Measurement, count_weights, measur
 from qnn.compression.report import CompressionReport
 from qnn.compression.tracing import example_rows
 from qnn.compression.tuning import outputs, training_rows, tune, tuning_config
+from qnn.compression.weight_pruning import plain_copy
 from qnn.errors import ArgumentError, DtypeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import QuantumLayer
@@ -74,7 +74,7 @@ def quantize(
     if method not in METHODS:
         raise unknown_name("method of quantisation", method, METHODS)
     _check_used(method, skip, calibration_rows, bits, angles, fine_tune)
-    new = copy.deepcopy(model)
+    new = plain_copy(model)
     if method == "angles":
         new, details = _on_grid(new, data, grid_values(bits, angles), fine_tune)
         kind = f"{2**bits} angles" if bits is not None else angles if isinstance(angles, str) else "a list of angles"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch.nn.utils import prune
 
 from qnn.compression.shares import Share
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, NotFiniteError
 from qnn.gradients.quantum_modules import quantum_modules
 
 
@@ -23,12 +25,40 @@ def prunable(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
     }
 
 
-def unmask(layer: torch.nn.Module) -> None:
-    """A plain weight again, zero where it was masked, in its first place among the parameters."""
-    prune.remove(layer, "weight")
-    others = [name for name in layer._parameters if name != "weight"]
-    for name in others:
-        layer._parameters[name] = layer._parameters.pop(name)
+def plain_copy(model: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy whose weights are plain: zero where they were masked, masks gone.
+
+    Raises:
+        NotFiniteError: a weight is NaN or infinite.
+    """
+    memo: dict[int, object] = {}
+    for module in model.modules():  # what a mask computed has a graph, which torch does not copy
+        for value in vars(module).values():
+            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                memo[id(value)] = value.detach().clone()
+    made = copy.deepcopy(model, memo)
+    for module in made.modules():
+        unmask(module)
+    for name, weight in made.named_parameters():
+        if weight.is_floating_point() and not torch.isfinite(weight).all():
+            raise NotFiniteError(
+                f'`model` must have finite weights; got NaN or infinity in "{name}". '
+                "Take the model as it was before it diverged."
+            )
+    return made
+
+
+def unmask(module: torch.nn.Module) -> None:
+    """Plain weights again, zero where they were masked, each in its first place among the parameters."""
+    masked = [name.removesuffix("_orig") for name in module._parameters if f"{name[:-5]}_mask" in module._buffers]
+    if not masked:
+        return
+    order = sorted(name.removesuffix("_orig") for name in module._parameters)
+    first = [name for name in ("weight", "bias") if name in order]
+    for name in masked:
+        prune.remove(module, name)
+    for name in (*first, *(name for name in order if name not in first)):
+        module._parameters[name] = module._parameters.pop(name)
 
 
 class Masks:
@@ -96,8 +126,7 @@ class Masks:
     def remove(self) -> None:
         """Make the zeros permanent: plain weights again."""
         for layer in self.layers.values():
-            if prune.is_pruned(layer):
-                unmask(layer)
+            unmask(layer)
 
     def facts(self) -> dict[str, object]:
         """How many weights are zero."""
