@@ -7,22 +7,68 @@ opens one by name. Elsewhere the process itself is the run.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from qnn.errors import ArgumentError
 
 _LONGEST = 200  # characters of an id
 
 
+class Once:
+    """What a run does once, such as a calibration, and counts once, although a process that goes on does it again.
+
+    Args:
+        counted: how often the run's usage holds each, by name; what a checkpoint kept.
+
+    Attributes:
+        counted: the same, up to now.
+        kept: what was found out in this process, by whom, who is held weakly.
+    """
+
+    def __init__(self, counted: Mapping[str, int] | None = None) -> None:
+        self.counted = Counter(counted or {})
+        self.kept: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+        self._made: Counter[str] = Counter()
+        self._lock = Lock()
+
+    @contextmanager
+    def making(self, name: str) -> Iterator[bool]:
+        """Declare that it is done inside the block; whether the usage does not hold it yet."""
+        with self._lock:
+            self._made[name] += 1
+            number = self._made[name]
+            new = number > self.counted[name]
+        try:
+            yield new
+        except BaseException:
+            with self._lock:
+                self._made[name] -= 1
+            raise
+        with self._lock:
+            self.counted[name] = max(number, self.counted[name])
+
+
 @dataclass
 class Run:
-    """A run's id; the loop puts in that of its checkpoint when it resumes."""
+    """A run; the loop puts in what its checkpoint kept when it resumes.
+
+    Attributes:
+        id: what its jobs are found by.
+        leads: whether this process counts what all processes of the run do once.
+        once: what that is.
+    """
 
     id: str
+    leads: bool = True
+    once: Once = field(default_factory=Once, compare=False, repr=False)
 
 
 _current: ContextVar[Run | None] = ContextVar("qnn_run", default=None)
@@ -31,7 +77,7 @@ _process = Run(uuid4().hex)
 
 def _start_anew() -> None:
     """A forked process is a run of its own."""
-    _process.id = uuid4().hex
+    _process.id, _process.once = uuid4().hex, Once()
 
 
 os.register_at_fork(after_in_child=_start_anew)

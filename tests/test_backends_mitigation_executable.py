@@ -12,8 +12,9 @@ from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 from random_circuits import every_gate, random_angles, random_circuit
 
 from qnn import QuantumLayer, _meter, _seeding
-from qnn._run import run_scope
+from qnn._run import current_run, run_scope
 from qnn.backends import Aer, FakeCloud, Mitigated, Workers, resolve
+from qnn.backends.amount import Amount
 from qnn.backends.base import Angles
 from qnn.backends.mitigation.scaling import folded
 from qnn.circuits.circuit import Circuit, Operation
@@ -102,7 +103,7 @@ def test_calibration_follows_the_layout() -> None:
     executable = Mitigated(backend, readout=True).compile(circuit)
     angles = Angles(torch.zeros(0, dtype=F64), torch.zeros(1, 0, dtype=F64))
     executable.run(angles)
-    ((calibration, _),) = executable._calibrations.values()
+    ((calibration, _),) = current_run().once.kept[executable].values()
     layout = executable.describe()["layout"]
     model = NoiseModel.from_backend(resolve("ibm:fake_manila").device)
     assert list(layout.values()) != [0, 1, 2]
@@ -119,11 +120,11 @@ def test_a_calibration_depends_on_the_seed_only(aer_readout) -> None:
     first = executable.run(equal_rows(2), shots=50, keys=keys(2, root=1)).values
     executable.run(equal_rows(1), shots=50, keys=keys(1, root=2))
     later = executable.run(equal_rows(2), shots=50, keys=keys(2, root=1)).values
-    assert torch.equal(first, later) and len(executable._calibrations) == 2
+    assert torch.equal(first, later) and len(current_run().once.kept[executable]) == 2
     twin = pickle.loads(pickle.dumps(backend)).compile(SAMPLED)
     twin.run(equal_rows(1), shots=50, keys=keys(1, root=1, call=7))
     assert torch.equal(twin.run(equal_rows(2), shots=50, keys=keys(2, root=1)).values, first)
-    errors = [calibration.errors for calibration, _ in executable._calibrations.values()]
+    errors = [calibration.errors for calibration, _ in current_run().once.kept[executable].values()]
     assert not np.array_equal(*errors)
 
 
@@ -302,8 +303,8 @@ def test_explain_equals_the_meter(mitigation, shots) -> None:
     plan, once = layer.explain(5), layer.plan.differentiator.executable.once(shots)
     calibrates = mitigation != "zne"
     n = 70 if isinstance(mitigation, dict) else 10_000
-    assert once == _meter.Usage(*((2, 2 * n * bool(shots), 2) if calibrates else ()))
-    for extra in (once, _meter.Usage()):
+    assert once == (Amount(2, 2, 2 * n * bool(shots)) if calibrates else Amount())
+    for extra in (once, Amount()):
         with _meter.measure() as usage:
             inputs = torch.rand(5, 2, requires_grad=True)
             layer(inputs).sum().backward()

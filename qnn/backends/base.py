@@ -8,13 +8,14 @@ a pure function and never a matter of trial and error.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from qnn import _meter
+from qnn.backends.amount import Amount
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.folding import Folding
 from qnn.circuits.settings import MeasurementPlan, plan_measurements
@@ -171,9 +172,13 @@ class Executable(ABC):
         circuits = n_rows * self.circuits_per_row(shots)
         _meter.record(circuits=circuits, shots=circuits * (shots or 0), jobs=1)
 
-    def once(self, shots: int | None) -> _meter.Usage:
-        """What is executed before the first call with so many shots, and not again."""
-        return _meter.Usage()
+    def once(self, shots: int | None) -> Amount:
+        """What a run executes before its first call with so many shots, and not again."""
+        return Amount()
+
+    def pending(self, shots: int | None, root: int = 0) -> Hashable | None:
+        """The name of what `once` counts, where the present run has not done it for sampling keys of this root."""
+        return None
 
     def folded(self, folding: Folding) -> Executable | None:
         """The same circuit from more gates, on the same qubits, for the same angles.

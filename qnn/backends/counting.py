@@ -6,12 +6,13 @@ are those of the training by construction, and not a second account of what trai
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from qnn.backends.amount import Amount, amount_of
 from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executable
 from qnn.backends.compiled import SettingsExecutable
 from qnn.circuits.circuit import Circuit
@@ -21,38 +22,6 @@ _MOST_OUTCOMES = 2**20  # in a line of made-up counts
 _SPREAD = 1e-3  # of made-up values between rows: not all alike, and hardly any gradient
 
 
-@dataclass(frozen=True)
-class Amount:
-    """What was used, or is going to be; amounts add up, and ``3 * amount`` is three times as much.
-
-    Attributes:
-        jobs: calls to a simulator, or jobs at a provider.
-        circuits: executed circuits.
-        shots: of all circuits together; 0 when exact.
-        seconds: estimated seconds on machines that bill them: None where no machine bills any, NaN where one that runs
-            elsewhere has no estimate.
-    """
-
-    jobs: int = 0
-    circuits: int = 0
-    shots: int = 0
-    seconds: float | None = None
-
-    def __add__(self, other: Amount) -> Amount:
-        known = [part for part in (self.seconds, other.seconds) if part is not None]
-        counts = (self.jobs + other.jobs, self.circuits + other.circuits, self.shots + other.shots)
-        return Amount(*counts, math.fsum(known) if known else None)
-
-    def __rmul__(self, times: int) -> Amount:
-        seconds = None if self.seconds is None else times * self.seconds
-        return Amount(times * self.jobs, times * self.circuits, times * self.shots, seconds)
-
-    @property
-    def qpu_seconds(self) -> float | None:
-        """The estimate; None where there is none."""
-        return None if self.seconds is None or math.isnan(self.seconds) else self.seconds
-
-
 class Counting(Backend):
     """Stands in for `inner`: compiles there, has its capabilities, executes nothing, and adds up what it was asked for.
 
@@ -60,12 +29,12 @@ class Counting(Backend):
 
     Args:
         inner: the backend whose calls are counted.
-        begun: executables with the shots and the root of the sampling keys that they were called with; those who share
-            a backend share them.
+        begun: what was counted as `beforehand`, by executable and name; those who share a backend share it.
 
     Attributes:
         used: what calls of `inner` would have executed.
-        beforehand: what it would have executed before the first of them, and not again, as for a calibration.
+        beforehand: what it would have executed before the first of them, once in the run that is open, as for a
+            calibration.
 
     Example:
         >>> from qnn import QuantumLayer
@@ -78,7 +47,7 @@ class Counting(Backend):
         Amount(jobs=1, circuits=5, shots=0, seconds=None)
     """
 
-    def __init__(self, inner: Backend, begun: set[tuple[Executable, int | None, int]] | None = None) -> None:
+    def __init__(self, inner: Backend, begun: set[tuple[Executable, Hashable]] | None = None) -> None:
         self.inner = inner
         self.name = inner.name
         self.used, self.beforehand = Amount(), Amount()
@@ -156,15 +125,11 @@ class CountingExecutable(Executable):
     def _count(self, n_rows: int, shots: int | None, jobs: int, root: int = 0) -> None:
         if not n_rows or not self._executes:
             return
-        circuits = n_rows * self.inner.circuits_per_row(shots)
-        unknown = math.nan if self.backend.capabilities.remote else None
-        seconds = self.inner.seconds_for(n_rows, shots)
-        self.backend.used += Amount(jobs, circuits, circuits * (shots or 0), unknown if seconds is None else seconds)
-        if (self.inner, shots, root) not in self.backend.begun:
-            self.backend.begun.add((self.inner, shots, root))
-            once = self.inner.once(shots)
-            if once.jobs:
-                self.backend.beforehand += Amount(once.jobs, once.circuits, once.shots, unknown)
+        self.backend.used += replace(amount_of(self.inner, n_rows, shots), jobs=jobs)
+        pending = self.inner.pending(shots, root)
+        if pending is not None and (self.inner, pending) not in self.backend.begun:
+            self.backend.begun.add((self.inner, pending))
+            self.backend.beforehand += self.inner.once(shots)
 
     def _values(self, angles: Angles) -> torch.Tensor:
         """(N, M): near 1/2, or the uniform distribution, and a little different in each row.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from qnn._meter import Usage
+from qnn._run import Once
 from qnn.errors import CheckpointError
 from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.data import Rows
@@ -29,6 +30,7 @@ def capture(state: FitState, run: dict[str, Any], *, within_epoch: bool) -> dict
     return {
         "run": run,
         "run_id": state.run.id,
+        "once": dict(state.run.once.counted),
         "epoch": state.epoch,
         "position": state.position,
         "step": state.step + within_epoch,  # `step` goes up after `on_step_end`
@@ -74,7 +76,7 @@ def restore(state: FitState, run: dict[str, Any], saved: dict[str, Any], where: 
         state.epoch_usage = Usage(**saved["epoch_usage"])
         state.epoch_started = time.perf_counter() - saved["epoch_wall_s"]
         state.history.load(saved["history"])
-        state.run.id = saved["run_id"]
+        state.run.id, state.run.once = saved["run_id"], Once(saved.get("once"))
         for name, callback in _named(state.callbacks):
             if name in saved["callbacks"]:
                 callback.load_state_dict(saved["callbacks"][name])

@@ -9,12 +9,15 @@ from two circuits, all zeros and all ones. Errors that several detectors make to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from qnn import _meter
+from qnn._run import Run, run_scope
 from qnn.backends.base import Angles, Executable
 from qnn.errors import BackendError
 
@@ -86,3 +89,27 @@ def calibrate(zeros: Executable, ones: Executable, wires: Sequence[int], shots: 
             f'zeros as 1 and {e1:.3g} of ones as 0. Use more `calibration_shots`, other qubits, or mitigation="zne".'
         )
     return Calibration(tuple(wires), errors, found.shots)
+
+
+def apart(run: Run, work: Callable[[], Calibration], counted: bool) -> Calibration:
+    """Do `work` within the run and within nothing else: of no step, and taken from budgets by whoever calls this.
+
+    Args:
+        run: the run that its jobs belong to.
+        work: calibrates.
+        counted: whether open meters count what it executes.
+    """
+    spent = _meter.Usage()
+
+    def alone() -> Calibration:
+        with run_scope(run), _meter.measure() as used:
+            try:
+                return work()
+            finally:
+                spent.add(**used.as_dict())
+
+    try:
+        return Context().run(alone)
+    finally:
+        if counted:
+            _meter.record(**spent.as_dict())

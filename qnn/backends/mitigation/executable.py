@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -12,10 +13,13 @@ import numpy as np
 import torch
 
 from qnn import _meter
+from qnn._fingerprint import fingerprint
+from qnn._run import current_run
+from qnn.backends.amount import Amount, amount_of
 from qnn.backends.base import Angles, Backend, Estimate, Executable
 from qnn.backends.estimation import like
 from qnn.backends.mitigation import scaling
-from qnn.backends.mitigation.calibration import Calibration, calibrate
+from qnn.backends.mitigation.calibration import Calibration, apart, calibrate
 from qnn.backends.mitigation.exact_readout import ExactReadout
 from qnn.backends.mitigation.extrapolation import Extrapolation, extrapolation
 from qnn.backends.mitigation.options import Options
@@ -24,6 +28,7 @@ from qnn.backends.operands import check_operands
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.folding import Folding
 from qnn.errors import ArgumentError, CapabilityError, NoEffectWarning
+from qnn.jobs import PATIENCE
 
 CALIBRATION_SHOTS = 10_000
 _POSITION = 48  # bits of a sampling key's position, above which the scale of noise is written
@@ -43,7 +48,6 @@ class MitigatedExecutable(Executable):
         super().__init__(circuit, backend)
         self._place, self._options = place, options
         self.inner = place.compile(circuit)
-        self._calibrations: dict[tuple[int | None, int], tuple[Calibration, Readout]] = {}
         self._lock = Lock()
         self._scaled = self._at_scales(self.inner) if self.plan.settings else [self.inner]
         self._warn_if_nothing_folds()
@@ -99,12 +103,16 @@ class MitigatedExecutable(Executable):
         check_operands(self.circuit, angles, shots, keys)
         if not angles.n_rows or not self.plan.settings:
             return self.inner.run(angles, shots=shots, keys=keys)
-        self._check_budgets(angles.n_rows, shots, keys)
-        calibrated = self._calibrated(shots, keys) if self._options.readout else None
-        found = [
-            executable.run(angles, shots=shots, keys=_keys_at(keys, number))
-            for number, executable in enumerate(self._executables(shots))
-        ]
+        executables = self._executables(shots)
+        left = [amount_of(executable, angles.n_rows, shots) for executable in executables]
+        calibrated, found = self._begun(left, shots, keys), []
+        try:
+            for number, executable in enumerate(executables):
+                self._give_back(left.pop(0))  # which it takes itself
+                found.append(executable.run(angles, shots=shots, keys=_keys_at(keys, number)))
+        finally:
+            for amount in left:
+                self._give_back(amount)
         return self._combined(found, calibrated, angles, shots)
 
     def _combined(
@@ -170,28 +178,61 @@ class MitigatedExecutable(Executable):
     def _calibration_shots(self, shots: int | None) -> int | None:
         return None if shots is None else self._options.calibration_shots or max(CALIBRATION_SHOTS, shots)
 
-    def _name(self, shots: int | None, keys: torch.Tensor | None) -> tuple[int | None, int]:
-        """Which calibration a run takes: one for each seed, so that it depends on no other layer's runs."""
-        return shots, 0 if shots is None or keys is None else int(keys[0, 0])
+    def _name(self, shots: int | None, root: int) -> tuple[int | None, int]:
+        """Which calibration of a run it takes: one for each seed, so that it depends on no other layer's runs."""
+        return self._calibration_shots(shots), 0 if shots is None else root
 
-    def _calibrated(self, shots: int | None, keys: torch.Tensor | None) -> tuple[Calibration, Readout]:
-        name = self._name(shots, keys)
+    def _label(self, name: tuple[int | None, int]) -> str:
+        """That calibration by its content, the same in every process."""
+        place = self._place.specification() or {"name": self._place.name}
+        place = {option: value for option, value in place.items() if option not in ("workers", *PATIENCE)}
+        return f"calibration {fingerprint([self.circuit.fingerprint, place, name])}"
+
+    def _begun(
+        self, calls: Sequence[Amount], shots: int | None, keys: torch.Tensor | None
+    ) -> tuple[Calibration, Readout] | None:
+        """Take what all `calls` use from the open budgets, and calibrate if this run has not.
+
+        Raises:
+            BudgetError: a budget has no room for all of it; nothing was executed.
+        """
+        needed = sum(calls, Amount())
+        if not self._options.readout:
+            self._take(needed)
+            return None
+        name, run = self._name(shots, 0 if keys is None else int(keys[0, 0])), current_run()
         with self._lock:
-            if name not in self._calibrations:
-                calibration = calibrate(*self._flips, self._wires, self._calibration_shots(shots), name[1])
-                self._calibrations[name] = calibration, Readout(self.plan, calibration, bool(self._options.clip))
-            return self._calibrations[name]
+            kept = run.once.kept.setdefault(self, {})
+            if name in kept:
+                self._take(needed)
+                return kept[name]
+            with run.once.making(self._label(name)) as new:
+                once = self.once(shots) if new else Amount()
+                self._take(needed + once)
+                try:
+                    work = lambda: calibrate(*self._flips, self._wires, *name)
+                    calibration = apart(run, work, counted=new and run.leads)
+                    kept[name] = calibration, Readout(self.plan, calibration, bool(self._options.clip))
+                except BaseException:
+                    self._give_back(needed)
+                    raise
+            return kept[name]
 
     # bookkeeping ----------------------------------------------------------------------------------------------
 
-    def once(self, shots: int | None) -> _meter.Usage:
+    def once(self, shots: int | None) -> Amount:
         """The calibration circuits, before the first call."""
         if not self._options.readout or not self.plan.settings:
-            return _meter.Usage()
+            return Amount()
         shots = self._calibration_shots(shots)
-        circuits = sum(executable.circuits_per_row(shots) for executable in self._flips)
-        jobs = sum(executable.jobs_for(1, shots) for executable in self._flips)
-        return _meter.Usage(circuits=circuits, shots=circuits * (shots or 0), jobs=jobs)
+        return sum((amount_of(executable, 1, shots) for executable in self._flips), Amount())
+
+    def pending(self, shots: int | None, root: int = 0) -> Hashable | None:
+        """Which calibration that is, where the present run has not made it."""
+        if not self._options.readout or not self.plan.settings:
+            return None
+        name = self._name(shots, root)
+        return None if name in current_run().once.kept.get(self, ()) else name
 
     def circuits_per_row(self, shots: int | None) -> int:
         """Those of all scales."""
@@ -207,15 +248,22 @@ class MitigatedExecutable(Executable):
         known = [seconds for seconds in each if seconds is not None]
         return sum(known) if len(known) == len(each) else None
 
-    def _check_budgets(self, n_rows: int, shots: int | None, keys: torch.Tensor | None) -> None:
-        """Refuse here what would exceed a budget half-way; each call reserves its own share."""
-        first = self._options.readout and self._name(shots, keys) not in self._calibrations
-        usage = self.once(shots) if first else _meter.Usage()
-        circuits = n_rows * self.circuits_per_row(shots)
-        usage.add(circuits, circuits * (shots or 0), self.jobs_for(n_rows, shots))
-        seconds = self.seconds_for(n_rows, shots) if self.backend.capabilities.remote else 0.0
-        _meter.reserve(**usage.as_dict(), seconds=seconds)
-        _meter.reserve(**{unit: -amount for unit, amount in usage.as_dict().items()}, seconds=-(seconds or 0.0))
+    def _take(self, amount: Amount) -> None:
+        """Reserve it in every open budget.
+
+        Raises:
+            BudgetError: a budget has no room for it.
+        """
+        _meter.reserve(circuits=amount.circuits, shots=amount.shots, jobs=amount.jobs, seconds=self._billed(amount))
+
+    def _give_back(self, amount: Amount) -> None:
+        seconds = -(self._billed(amount) or 0.0)
+        _meter.reserve(circuits=-amount.circuits, shots=-amount.shots, jobs=-amount.jobs, seconds=seconds)
+
+    def _billed(self, amount: Amount) -> float | None:
+        """Seconds as a budget counts them: those of machines elsewhere; None where nobody can say."""
+        seconds = amount.seconds if self.backend.capabilities.remote else None
+        return 0.0 if seconds is None else None if math.isnan(seconds) else seconds
 
     def describe(self) -> dict[str, Any]:
         """The inner backend's facts, and what is mitigated."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from qnn._integers import whole
+from qnn._run import open_run, run_scope
 from qnn.backends.counting import Amount
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning
 from qnn.gradients import SPSA, Rotosolve
@@ -46,7 +47,8 @@ def forecast(
 
     The first steps of an epoch and its evaluation are made by a copy of the model, whose layers count instead of
     executing; all full batches, and all epochs, use the same. Nothing is executed or submitted; weights, gradients,
-    random generators, samples to come, meters and budgets stay as they are.
+    random generators, samples to come, meters and budgets stay as they are. A calibration counts unless the run that
+    is open has made it.
 
     Callbacks that stop training early make it use less. L-BFGS evaluates as often as its line search finds necessary:
     its forecast is an upper bound (`at_most`). In several processes there are as many circuits and shots, and each
@@ -80,7 +82,7 @@ def forecast(
         overrides["batch_size"] = batch_size
     config = merge_config(config, overrides)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    with own_randomness(config.seed, reference_tensor(model).device):
+    with own_randomness(config.seed, reference_tensor(model).device), run_scope(open_run()):  # as `fit` would
         optimizer = make_optimizer(weights, config) if weights else None
         with rehearsal(model, optimizer, config.scheduler) as stage:
             train, validation = _parts(stage.model, n_samples, n_validation, input_shape, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def train_table(
     run = planned(data, target, scaling=scaling, split_seed=split_seed, seed=seed, n_hidden=n_hidden, options=options)
     log: list[Callback] = [] if place is None else [JSONLog(_beside(place, ".log.jsonl"))]
     around = open_run()
-    with run_scope(None if around is None else around.id) as scope:
+    with run_scope(None if around is None else replace(around)) as scope:
         team = [*callbacks, *log, _SameRun(scope)]
         run.network.history = fit(run.network, run.prepared, run.config, callbacks=team, checkpoint=folder)
         made = _describe(run)
@@ -123,8 +123,8 @@ class _SameRun(Callback):
         self._scope = scope
 
     def on_fit_end(self, state: FitState) -> None:
-        """Take its id."""
-        self._scope.id = state.run.id
+        """Take its id, and what was done once."""
+        self._scope.id, self._scope.once = state.run.id, state.run.once
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,7 @@ class FitState:
         history: the record so far.
         metrics: loss and accuracy over the current epoch's steps so far.
         world: the processes that train together.
-        run: the run that jobs at providers belong to; a checkpoint keeps its id.
+        run: the run that jobs at providers belong to; a checkpoint keeps its id, and what it has counted once.
         callbacks: all of them, in the order in which they are called.
         epoch: number of the current epoch, from 1; 0 before the first.
         position: steps made in the current epoch; 0 again in `on_epoch_end`.
