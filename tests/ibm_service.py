@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from copy import deepcopy
 from functools import cache, cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import prod
@@ -72,10 +73,12 @@ class StandIn:
         jobs: what was accepted, in order: id, tags, params, status.
         requests: (method, path) of every request to the quantum service.
         faults: what happens to the next submissions, first come first: "lost" (accepted, connection closed), "dropped"
-            (not accepted, connection closed), "accepted 500", or an HTTP status with a code and a message of IBM's.
+            (not accepted, connection closed), "accepted 500", an HTTP status with a code and a message of IBM's, or
+            a status with a content.
         answers: the same for requests whose path ends with the key, such as "/results".
         status: of jobs that are asked for: "Queued", "Running", "Completed", "Failed", "Cancelled".
         hidden: lists of jobs that do not show anything yet.
+        worse: qubits whose gates and readout are bad today.
         accepted: called when a job has been accepted, before that is answered.
         accepting: whether sessions and batches take jobs, as they say when asked.
         plan, reason, metrics: of the instance, of jobs that fail, of jobs.
@@ -93,6 +96,7 @@ class StandIn:
         self.reason = ("ran out of shots", 1517)
         self.metrics = {"usage": {"status": "complete", "qpu_charge_time_seconds": 3.5}}
         self.hidden = 0
+        self.worse = ()
         self.accepting = True
         self.accepted = lambda: None
         self._lock = Lock()
@@ -192,12 +196,24 @@ class StandIn:
         if what == "configuration":
             return _file("conf") | {"backend_name": DEVICE}
         if what == "properties":
-            return _file("props")
+            return self._properties()
         return {"state": True, "status": "active", "length_queue": 0, "backend_version": "1"}
+
+    def _properties(self):
+        found = deepcopy(_file("props"))
+        for qubit in self.worse:
+            parameters = list(found["qubits"][qubit])
+            parameters += [p for gate in found["gates"] if qubit in gate["qubits"] for p in gate["parameters"]]
+            for each in parameters:
+                if each["name"] in ("gate_error", "readout_error"):
+                    each["value"] = 0.4
+        return found
 
     def _fault(self, fault):
         if fault in ("lost", "dropped"):
             raise ConnectionAbortedError
+        if len(fault) == 2:
+            return fault
         status, code, message = (500, 1199, "internal") if fault == "accepted 500" else fault
         return status, {"error": {"message": message, "code": code}, "errors": [{"code": code, "message": message}]}
 

@@ -5,7 +5,6 @@ import pickle
 import signal
 import threading
 import time
-import traceback
 from collections import Counter
 
 import numpy as np
@@ -17,6 +16,7 @@ from braket.circuits.noises import BitFlip
 from braket_service import ACCOUNT, QPU, SETS, installed
 from contracts.backend_contract import SAMPLED, equal_rows, keys, no_angles
 from random_circuits import random_angles, random_circuit
+from shown_errors import shown
 
 from qnn import _meter
 from qnn.backends import Braket, from_specification
@@ -30,6 +30,7 @@ from qnn.errors import (
     BudgetError,
     JobFailedError,
     JobTimeoutError,
+    QuotaError,
     RateLimitError,
 )
 from qnn.jobs import Journal, run_scope
@@ -37,6 +38,7 @@ from qnn.jobs import Journal, run_scope
 FOLDER = "amazon-braket-test/folder"
 FLIP = Circuit(2, (Operation("PauliX", (1,)),), (Expectation(pauli("IZ")),))
 THROTTLED = (429, "ThrottlingException", "Rate exceeded")
+USED_UP = (402, "ServiceQuotaExceededException", "Too many tasks")
 TURN = Circuit(1, (Operation("RX", (0,), Slot("rows", 0)),), (Expectation(pauli("Z")),), 0, 1)
 SECRET, KEY_ID = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "AKIAIOSFODNN7EXAMPLE"  # those of the stand-in
 
@@ -71,12 +73,12 @@ def small_sets(service):
 
 def test_a_refused_task_names_and_counts_the_others(service):
     """The third of six is refused: the two before it are named and counted, one is cancelled; none comes after."""
-    service.refusal, service.refused = THROTTLED, [3]
+    service.refusal, service.refused = USED_UP, [3]
     service.statuses = {1: "COMPLETED", 2: "QUEUED"}
     executable = flip(max_parallel=2)
     with (
         _meter.measure() as usage,
-        pytest.raises(RateLimitError, match=r"Rate exceeded.*Submitted: 2 of 6 jobs: arn:\S+/task-\d, arn") as caught,
+        pytest.raises(QuotaError, match=r"Too many tasks.*Submitted: 2 of 6 jobs: arn:\S+/task-\d, arn") as caught,
     ):
         executable.run(no_angles(6), shots=10)
     assert sorted(caught.value.job_ids) == sorted(arns(1, 2))
@@ -88,9 +90,9 @@ def test_a_refused_task_names_and_counts_the_others(service):
 def test_tasks_under_way_when_one_is_refused_are_named_too(service):
     """All six are asked for at once: five were taken."""
     service.status = "QUEUED"
-    service.refusal, service.refused = THROTTLED, [6]
+    service.refusal, service.refused = USED_UP, [6]
     began = time.monotonic()
-    with _meter.measure() as usage, pytest.raises(RateLimitError, match="Submitted: 5 of 6 jobs") as caught:
+    with _meter.measure() as usage, pytest.raises(QuotaError, match="Submitted: 5 of 6 jobs") as caught:
         flip(max_parallel=6).run(no_angles(6), shots=10)
     assert time.monotonic() - began < 20  # and not five days
     assert sorted(caught.value.job_ids) == sorted(arns(1, 2, 3, 4, 5))
@@ -101,8 +103,8 @@ def test_tasks_under_way_when_one_is_refused_are_named_too(service):
 
 def test_running_tasks_are_left_alone(service):
     service.status = "RUNNING"
-    service.refusal, service.refused = THROTTLED, [2]
-    with pytest.raises(RateLimitError, match=r"Submitted: 1 of 2 jobs: \S+task-1\.$"):
+    service.refusal, service.refused = USED_UP, [2]
+    with pytest.raises(QuotaError, match=r"Submitted: 1 of 2 jobs: \S+task-1\.$"):
         flip(max_parallel=2).run(no_angles(2), shots=10)
     assert not service.cancelled
 
@@ -340,14 +342,17 @@ def test_budgets_refuse_before_anything_is_submitted(service):
     assert executable.seconds_for(1, 10) is None
 
 
-@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "ValidationException", "Odd"])
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "ValidationException", "Odd", "ConnectionClosedError"])
 def test_credentials_are_nowhere(service, code, tmp_path):
-    """AWS quotes them in its refusal; they are in no error, traceback, journal or pickle."""
-    service.refusal, service.refused = (403, code, f"the string to sign was {SECRET}"), [2]
-    executable = flip(max_parallel=1)
+    """AWS quotes them in its refusal, and requests are signed; they are in no error, frame, journal or pickle."""
+    if code == "ConnectionClosedError":
+        service.lost = 1
+    else:
+        service.refusal, service.refused = (403, code, f"the string to sign was {SECRET}"), [2]
+    executable = flip(max_parallel=1, retry_s=0)
     with pytest.raises(BackendError, match=code) as caught:
         executable.run(no_angles(2), shots=10, keys=keys(2))
-    told = "".join(traceback.format_exception(caught.value)) + repr(executable.backend)
+    told = shown(caught.value) + repr(executable.backend)
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir()) + pickle.dumps((executable.backend, caught.value))
     assert len(kept) > 1000
     for planted in (SECRET, KEY_ID):

@@ -136,7 +136,7 @@ def test_credentials_that_nobody_accepts_are_not_hidden_by_the_search(aws, monke
         ("RUNNING", "running"),
         ("COMPLETED", "done"),
         ("FAILED", "failed"),
-        ("CANCELLING", "cancelled"),
+        ("CANCELLING", "running"),  # it may yet complete
         ("CANCELLED", "cancelled"),
     ],
 )
@@ -176,9 +176,47 @@ def test_results_that_do_not_fit(aws):
         service.result(counted, {"counts": [[2, [0]]]})
     with pytest.raises(JobFailedError, match="must have 3 expectation values; got 1"):
         service.result(valued, {"values": 3})
-    aws.status = "RUNNING"
-    with pytest.raises(JobFailedError, match=rf"Task {counted} on braket:sv1 has no result\. Wait for its end"):
+    with pytest.raises(JobFailedError, match=r"must measure qubits \[0, 5\]; got none of \[5\]"):
+        service.result(counted, {"counts": [[1, [0, 5]]]})
+    aws.status = "FAILED"
+    with pytest.raises(JobFailedError, match=rf"Task {counted} on braket:sv1 ended without a result"):
         service.result(counted, COUNTS)
+    aws.status = "RUNNING"  # as from a copy of AWS's tables that is behind
+    with pytest.raises(BackendUnavailableError, match=rf"Task {counted} on braket:sv1 has no result yet"):
+        service.result(counted, COUNTS)
+
+
+@pytest.mark.parametrize("garbled", ["", "<html>", "{}", "[]", "cut", "measurements", "header"])
+def test_results_that_come_garbled_may_come_whole_another_time(aws, garbled):
+    service = made()
+    counted = service.submit(Task(FLIP, 10), "a")
+    whole = aws.results["task-1"]
+    parts = json.loads(whole)
+    changed = {
+        "cut": whole[:-100],
+        "measurements": json.dumps(parts | {"measurements": [[0, 1], ["x"]]}),
+        "header": json.dumps(parts | {"braketSchemaHeader": {"name": "none.such", "version": "1"}}),
+    }
+    aws.results["task-1"] = changed.get(garbled, garbled)
+    with pytest.raises(BackendUnavailableError, match=r"return the results of braket:sv1: .*not understood; try"):
+        service.result(counted, COUNTS)
+    aws.results["task-1"] = whole
+    assert service.result(counted, COUNTS)[0].tolist() == [[0, 10, 0, 0]]
+
+
+def test_odd_answers_may_come_whole_another_time(aws, monkeypatch):
+    service = made()
+    service.submit(Task(FLIP, 10), "a")
+    aws.status = "PONDERING"
+    with pytest.raises(BackendUnavailableError, match="find a task of braket:sv1: KeyError: 'PONDERING'"):
+        service.state(arn(1))
+    monkeypatch.setattr(aws, "_search", lambda body: (200, {}))
+    aws.tagging = False
+    with pytest.raises(BackendUnavailableError, match="look up a task of braket:sv1"):
+        service.find("a")
+    monkeypatch.setattr(aws, "_create", lambda body: (201, {}))
+    with pytest.raises(BackendUnavailableError, match=r"submit to braket:sv1: .*not understood"):
+        service.submit(Task(FLIP, 10), "b")
 
 
 def test_cancelling(aws):

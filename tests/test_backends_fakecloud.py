@@ -2,12 +2,12 @@
 
 import copy
 import pickle
-import traceback
 
 import numpy as np
 import pytest
 import torch
 from contracts.backend_contract import SAMPLED, BackendContract, equal_rows, keys
+from shown_errors import shown
 
 from qnn import QuantumLayer, _meter, fakecloud
 from qnn._run import run_scope
@@ -196,16 +196,6 @@ def test_doctor_says_how_to_get_one(monkeypatch):
     (without,) = survey()
     assert with_token.usable and not without.usable and TOKEN not in with_token.note
     assert without.note.endswith("start one with `qnn fakecloud`, and set QNN_FAKECLOUD_TOKEN")
-
-
-def shown(error):
-    """Everything that a report of an error could show: the whole chain, with the variables of every frame of qnn."""
-    told = "".join(traceback.format_exception(error))
-    while error is not None:
-        frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
-        told += "".join(str(frame.locals) for frame in frames if "/tests/" not in frame.filename)
-        error = error.__cause__ or error.__context__
-    return told
 
 
 def test_the_token_is_nowhere(cloud, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from qiskit.primitives.containers import BitArray, DataBin, PrimitiveResult, PubResult
 
 from qnn.backends.ibm_results import arrays_of, estimator_form, histograms, sampler_form
-from qnn.errors import JobFailedError
+from qnn.errors import BackendUnavailableError, JobFailedError
 
 
 def sampled(*bools):
@@ -35,9 +35,23 @@ def test_values_and_their_errors():
     [
         (sampler_form([4], 3), r"Job d1 .* must have arrays of shapes \[\(3, 4\)\]; got \[\(2, 4\)\]"),
         (sampler_form([4, 4], 2), "Job d1 .* is not of this circuit .*ValueError"),
-        (estimator_form(1, 2), "Job d1 .* is not of this circuit .*AttributeError"),
+        (sampler_form([2], 2), "Job d1 .* is not of this circuit .*ValueError"),
     ],
 )
 def test_a_result_of_something_else(form, message):
     with pytest.raises(JobFailedError, match=message):
-        arrays_of(sampled(np.zeros((2, 5, 2), dtype=bool)), form, "d1")
+        arrays_of(sampled(np.ones((2, 5, 2), dtype=bool)), form, "d1")
+
+
+@pytest.mark.parametrize(
+    ("result", "form"),
+    [
+        (sampled(np.zeros((2, 5, 2), dtype=bool)), estimator_form(1, 2)),
+        ({}, estimator_form(1, 2)),
+        ("<html>", sampler_form([4], 2)),
+        ({"errors": []}, sampler_form([4], 2)),
+    ],
+)
+def test_what_is_no_result_at_all_may_come_whole_another_time(result, form):
+    with pytest.raises(BackendUnavailableError, match=r"something else than the result of job d1 \(.*Try again later"):
+        arrays_of(result, form, "d1")

@@ -5,7 +5,6 @@ import os
 import pickle
 import signal
 import sqlite3
-import traceback
 from contextlib import suppress
 
 import ibm_service
@@ -14,11 +13,13 @@ import pytest
 import torch
 from contracts.backend_contract import keys
 from ibm_service import CRN, DEVICE
+from shown_errors import shown
 from test_backends_ibm import WORDS, rows
 
 from qnn import _meter
 from qnn._run import run_scope
 from qnn.backends import IBM, from_specification
+from qnn.backends.ibm_client import send_once
 from qnn.backends.ibm_service import IBMPayload
 from qnn.errors import (
     AuthenticationError,
@@ -154,6 +155,33 @@ def test_what_the_client_does_by_itself(cloud):
     assert cloud.posts() == len(cloud.jobs) == 2
 
 
+def test_a_client_that_goes_on_sending_by_itself(cloud, monkeypatch):
+    """Then the tag of each submission is looked up: the older job counts, the other one is cancelled and named."""
+    monkeypatch.setattr("qnn.backends.ibm_service.send_once", lambda device: False)
+    service = machine().service()
+    pubs, _ = payload(machine())
+    cloud.faults, cloud.status = ["accepted 500"], "Queued"
+    with pytest.warns(DuplicateJobWarning, match="job d000 is used; job d001 was cancelled before it began"):
+        assert service.submit(pubs, "qnn-1-1") == "d000"
+    assert [job["status"] for job in cloud.jobs] == [None, "Cancelled"]
+    assert service.submit(pubs, "qnn-2-1") == "d002"
+    cloud.faults, cloud.hidden = ["accepted 500"], 1  # nothing is listed yet
+    assert service.submit(pubs, "qnn-3-1") == "d004"
+
+
+def test_a_submission_that_could_not_be_looked_up_is_not_made_again(cloud, monkeypatch):
+    monkeypatch.setattr("qnn.backends.ibm_service.send_once", lambda device: False)
+    cloud.accepted = lambda: cloud.answers.update({"/jobs": [(429, 1202, "slowly")]})
+    with pytest.raises(BackendUnavailableError, match=r"Job d000 was submitted .* not known whether twice: .*slowly"):
+        run(machine(retry_s=0))
+    assert run(machine()).values.shape == (2, 3) and cloud.posts() == 1
+
+
+def test_whether_the_client_could_be_told(cloud):
+    assert send_once(machine().device) is True
+    assert send_once(object()) is False
+
+
 @pytest.mark.parametrize(
     ("fault", "error", "text"),
     [
@@ -244,6 +272,14 @@ def test_options_tell_jobs_apart(cloud):
         assert cloud.posts() == 3
 
 
+def test_another_instance_is_another_job(cloud):
+    """What was sent from one instance is not found by its tag from another: it must not seem to be the same job."""
+    with run_scope("one"):
+        run(machine())
+        run(machine(instance=CRN))
+    assert cloud.posts() == 2
+
+
 def test_a_process_that_ends_after_sending_finds_its_job(cloud):
     """The answer is lost, and nothing is tried again: as after a crash only the row before submitting is there."""
     cloud.faults, cloud.hidden = ["lost"], 2
@@ -285,6 +321,42 @@ def test_faults_on_the_way_are_waited_out(cloud):
     estimate = run(machine())
     assert cloud.posts() == 4 and len(cloud.jobs) == 1 and not any(cloud.answers.values())
     assert estimate.shots == SHOTS
+
+
+@pytest.mark.parametrize("content", ["", "<html>", "{}", "[1]", '{"data": []}', "cut", {"error": "none"}], ids=str)
+def test_a_result_that_comes_garbled_is_asked_for_again(cloud, content):
+    service = machine().service()
+    pubs, form = payload(machine())
+    remote_id = service.submit(pubs, "qnn-1-1")
+    cloud.answers = {"/results": [(200, cloud.jobs[0].result[:-300] if content == "cut" else content)]}
+    with pytest.raises(BackendUnavailableError, match=r"(?i)try again later"):
+        service.result(remote_id, form)
+    assert [a.shape for a in service.result(remote_id, form)] == [(2, 8), (2, 8)]
+
+
+def test_odd_answers_are_asked_for_again(cloud):
+    cloud.faults = [(200, {"number": 1}), (200, "<html>")]
+    cloud.answers = {
+        "/d000": [(200, {}), (200, "<html>"), (200, {"state": {"status": "Odd"}})],
+        "/metrics": [(200, [])],
+    }
+    run(machine())
+    assert cloud.posts() == 3 and len(cloud.jobs) == 1 and not any(cloud.answers.values())
+
+
+def test_another_layout_is_another_job(cloud):
+    """A process that is started again transpiles for the device as it is that day; its counts are of other qubits."""
+    with run_scope("one"):
+        first = machine()
+        run(first)
+        layout = first.compile(WORDS).describe()["layout"]
+        run(machine())
+        assert cloud.posts() == 1
+        cloud.worse = (layout[0], layout[2])
+        second = machine()
+        assert second.compile(WORDS).describe()["layout"] != layout
+        run(second)
+        assert cloud.posts() == 2
 
 
 def test_rows_beyond_the_limit_of_a_job(cloud):
@@ -335,19 +407,19 @@ def test_tokens_stay_with_ibms_client(cloud, tmp_path, caplog, recwarn, monkeypa
     told = []
     backend = machine(retry_s=0)
     monkeypatch.delenv("QISKIT_IBM_TOKEN")  # as where it was given to IBM's service in the program
-    for fault in ((400, 1234, echo), (503, 1199, echo), (401, 1200, echo), (429, 1202, f"apikey {echo}")):
+    for fault in ((400, 1234, echo), (503, 1199, echo), (401, 1200, echo), (429, 1202, f"apikey {echo}"), "dropped"):
         cloud.faults = [fault]
         with pytest.raises(BackendError) as caught:
             run(backend)
-        told += ["".join(traceback.format_exception(caught.value)), repr(caught.value)]
+        told += [shown(caught.value), repr(caught.value)]
     cloud.answers = {"/results": [(500, 1, echo)]}
     with pytest.raises(BackendUnavailableError) as caught:
         run(backend, root=1)
-    told += ["".join(traceback.format_exception(caught.value))]
+    told += [shown(caught.value)]
     cloud.status, cloud.reason = "Failed", (f"token={echo}", 1517)
     with pytest.raises(JobFailedError) as caught:
         run(backend, root=2)
-    told += ["".join(traceback.format_exception(caught.value))]
+    told += [shown(caught.value)]
     assert "1517" in told[-1]
     connection = sqlite3.connect(tmp_path / "jobs.sqlite3")
     told += list(connection.iterdump())

@@ -5,8 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from fakecloud_here import FORM, ended, payload, serving
+from fakecloud_here import FORM, TOKEN, ended, payload, serving
 
+from qnn.backends.fakecloud_service import FakeCloudService, Token
 from qnn.errors import (
     BackendUnavailableError,
     CircuitRefusedError,
@@ -135,6 +136,79 @@ def test_results_that_do_not_come(cloud, fault):
         cloud.service.result(job, FORM)
     first, again = (cloud.service.result(job, FORM)[0] for _ in range(2))
     assert np.array_equal(first, again)
+
+
+class Garbled(FakeCloudService):
+    """A client whose way to the service changes what comes."""
+
+    garble = staticmethod(lambda answer: answer)
+
+    def _exchanged(self, *request):
+        status, answer = super()._exchanged(*request)
+        return status, self.garble(answer)
+
+
+def garbled(cloud, change):
+    """A client that receives other things: an answer, or a function of the right one."""
+    service = Garbled(cloud.admin.url, Token(TOKEN))
+    service.garble = change if callable(change) else lambda answer: change
+    return service
+
+
+def block(**change):
+    return lambda answer: answer | {"arrays": [answer["arrays"][0] | change]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        lambda answer: {"id": answer["id"]},
+        lambda answer: answer | {"arrays": None},
+        lambda answer: answer | {"arrays": [[]]},
+        lambda answer: answer | {"arrays": [{"dtype": "float64"}]},
+        block(data="AAAA"),
+        block(data="not base 64"),
+        block(data=None),
+        block(dtype="object"),
+        block(shape="x"),
+    ],
+)
+def test_what_cannot_be_decoded_may_come_whole_another_time(cloud, change):
+    job = cloud.service.submit(payload(), "garbled")
+    assert ended(cloud.service, job) == "done"
+    with pytest.raises(
+        BackendUnavailableError, match=f"something else than the result of job {job}: .*Try again later"
+    ):
+        garbled(cloud, change).result(job, FORM)
+    assert len(cloud.service.result(job, FORM)) == 1
+
+
+def test_a_result_of_other_sizes_is_none(cloud):
+    job = cloud.service.submit(payload(), "sizes")
+    assert ended(cloud.service, job) == "done"
+    with pytest.raises(JobFailedError, match=r"must be arrays .*'float64', \[2, 1\].*; got .*'float64', \[1, 1\]"):
+        cloud.service.result(job, {"arrays": [["float64", [2, 1]]]})
+
+
+@pytest.mark.parametrize(
+    ("change", "ask", "told"),
+    [
+        ({"number": 1}, lambda service, job: service.submit(payload(), "odd"), "the id of a job: KeyError: 'id'"),
+        ({"id": None}, lambda service, job: service.submit(payload(), "odd"), "the id of a job: TypeError: `id` must"),
+        ({}, lambda service, job: service.find("odd"), "the jobs of a tag: KeyError: 'jobs'"),
+        ({"jobs": None}, lambda service, job: service.find("odd"), "the jobs of a tag: TypeError"),
+        ({"jobs": [{}]}, lambda service, job: service.find("odd"), "the jobs of a tag: KeyError: 'id'"),
+        ({}, lambda service, job: service.state(job), "the state of job .*: KeyError: 'state'"),
+        ({"state": "gone"}, lambda service, job: service.state(job), "the state of job .*: ValueError"),
+        ({}, lambda service, job: service.why(job), "the reason of job .*: KeyError: 'why'"),
+        ({"state": "done", "seconds": []}, lambda service, job: service.seconds_used(job), "the seconds of job .*Type"),
+    ],
+)
+def test_odd_answers_may_come_whole_another_time(cloud, change, ask, told):
+    job = cloud.service.submit(payload(), "odd")
+    with pytest.raises(BackendUnavailableError, match=f"something else than {told}"):
+        ask(garbled(cloud, change), job)
 
 
 def test_the_result_of_another_job_is_not_taken(cloud):

@@ -6,10 +6,9 @@ Matched by the codes of AWS and the names of botocore's error classes, so that n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from qnn import errors
+from qnn.backends.foreign_errors import Translated, chain
 from qnn.errors import BackendError
 
 _CREDENTIALS = (
@@ -97,15 +96,16 @@ _NAMES: dict[str, tuple[type, str]] = (
 _SECRETS = re.compile(r"\b(?:A[KS]IA[A-Z0-9]{12,}|[A-Za-z0-9/+=]{40,})")
 
 
-def translated(error: Exception, what: str) -> errors.QnnError:
+def translated(error: Exception, what: str, *, reading: bool = False) -> errors.QnnError:
     """The error of qnn for a failure at AWS.
 
     Args:
         error: as botocore or Braket's SDK raised it.
         what: what was being done, such as "submit to braket:sv1".
+        reading: whether only an answer is read: one that cannot be understood is then asked for again.
     """
     code = _code(error)
-    kind, advice = _kind(error, code)
+    kind, advice = _kind(error, code, reading)
     named = code or type(error).__name__
     if kind is errors.AuthenticationError:  # AWS quotes the signed request there, session token included
         return kind(f"Amazon Braket could not {what}: {named}. {advice}")
@@ -118,17 +118,15 @@ def without_secrets(text: str) -> str:
     return _SECRETS.sub("…", " ".join(text.split())).rstrip(".")
 
 
-@contextmanager
-def failures(what: str) -> Iterator[None]:
-    """Raise failures inside the block as errors of qnn; see `translated`."""
-    try:
-        yield
-    except errors.QnnError:
-        raise
-    except Exception as error:
-        ours = translated(error, what)
-        hidden = isinstance(ours, errors.AuthenticationError) or _SECRETS.search(str(error))
-        raise ours from None if hidden else error
+def failures(what: str, *, reading: bool = False) -> Translated:
+    """A context in which failures become errors of qnn; see `translated`."""
+
+    def translate(error: Exception) -> tuple[errors.QnnError, bool]:
+        ours = translated(error, what, reading=reading)
+        quotes = any(_SECRETS.search(str(each)) for each in (error, *chain(error)))
+        return ours, isinstance(ours, errors.AuthenticationError) or quotes
+
+    return Translated(translate)
 
 
 def _code(error: Exception) -> str | None:
@@ -142,7 +140,7 @@ def _message(error: Exception) -> str:
     return told or str(error)
 
 
-def _kind(error: Exception, code: str | None) -> tuple[type, str]:
+def _kind(error: Exception, code: str | None, reading: bool) -> tuple[type, str]:
     told = _message(error)
     if code == "ResourceNotFoundException":
         if getattr(error, "operation_name", "") in ("GetQuantumTask", "CancelQuantumTask"):
@@ -163,4 +161,6 @@ def _kind(error: Exception, code: str | None) -> tuple[type, str]:
         return _CODES["ThrottlingException"]
     if status >= 500:
         return errors.BackendUnavailableError, _LATER
+    if (reading and response is None) or repr(error) == "KeyError('quantumTaskArn')":
+        return errors.BackendUnavailableError, "The answer was not understood; try again later."
     return BackendError, "Check the backend's options; `qnn doctor` shows what is missing."

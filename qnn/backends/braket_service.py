@@ -26,7 +26,7 @@ _STATES: dict[str, RemoteState] = {
     "RUNNING": "running",
     "COMPLETED": "done",
     "FAILED": "failed",
-    "CANCELLING": "cancelled",
+    "CANCELLING": "running",  # it may still complete, and is then paid for
     "CANCELLED": "cancelled",
 }
 
@@ -125,7 +125,7 @@ class BraketService(Service):
             return self._by_search(tag)
 
     def _by_tagging(self, tag: str) -> str | None:
-        with failures(f"look up a task of {self.name}"):
+        with failures(f"look up a task of {self.name}", reading=True):
             with self._lock:
                 if self._tagging is None:
                     self._tagging = _tagging_client(self._session)
@@ -143,13 +143,13 @@ class BraketService(Service):
             {"name": "deviceArn", "operator": "EQUAL", "values": [self.device.arn]},
             {"name": "createdAt", "operator": "GTE", "values": [since]},
         ]
-        with failures(f"look up a task of {self.name}"):
+        with failures(f"look up a task of {self.name}", reading=True):
             pages = self._session.braket_client.get_paginator("search_quantum_tasks").paginate(
                 filters=filters, PaginationConfig={"PageSize": 100}
             )
             tasks = [task for page in pages for task in page["quantumTasks"] if task.get("tags", {}).get(TAG) == tag]
-        oldest = min(tasks, key=lambda task: task["createdAt"], default=None)
-        return None if oldest is None else oldest["quantumTaskArn"]
+            oldest = min(tasks, key=lambda task: task["createdAt"], default=None)
+            return None if oldest is None else oldest["quantumTaskArn"]
 
     def state(self, remote_id: str) -> RemoteState:
         """How far the task is.
@@ -157,7 +157,7 @@ class BraketService(Service):
         Raises:
             JobNotFoundError: AWS does not know the ARN.
         """
-        with failures(f"find a task of {self.name}"):
+        with failures(f"find a task of {self.name}", reading=True):
             return _STATES[self._task(remote_id).metadata()["status"]]
 
     def result(self, remote_id: str, form: Mapping[str, Any]) -> list[np.ndarray]:
@@ -165,20 +165,35 @@ class BraketService(Service):
 
         Raises:
             JobFailedError: it has no result, circuits of it failed, or the result does not fit `form`.
+            BackendUnavailableError: the task has not ended, or what came is damaged.
         """
-        with failures(f"return the results of {self.name}"):
+        with failures(f"return the results of {self.name}", reading=True):
             task = self._task(remote_id)
-            result = task.result() if task.metadata()["status"] in _ENDED else None
-        if result is None:
-            raise JobFailedError(f"Task {remote_id} on {self.name} has no result. Wait for its end.")
-        if "values" in form:
-            values = np.array([result.values], dtype=np.float64)
-            self._check_number(remote_id, values.shape[1], form["values"], "expectation values")
-            return [values]
+            if task.metadata()["status"] not in _ENDED:
+                raise BackendUnavailableError(f"Task {remote_id} on {self.name} has no result yet. Wait for its end.")
+            result = task.result()
+            if result is None:
+                raise JobFailedError(f"Task {remote_id} on {self.name} ended without a result. Look for its reason.")
+            if "values" in form:
+                values = np.array([result.values], dtype=np.float64)
+                self._check_number(remote_id, values.shape[1], form["values"], "expectation values")
+                return [values]
+            return self._counts(remote_id, result, form["counts"])
+
+    def _counts(self, remote_id: str, result: Any, form: Sequence[tuple[int, Sequence[int]]]) -> list[np.ndarray]:
         executables = self._executables(remote_id, result)
-        self._check_number(remote_id, len(executables), sum(n for n, _ in form["counts"]), "executables")
+        self._check_number(remote_id, len(executables), sum(n for n, _ in form), "executables")
         entries = iter(executables)
-        return [np.stack([histogram(next(entries), qubits) for _ in range(n)]) for n, qubits in form["counts"]]
+        return [np.stack([self._histogram(remote_id, next(entries), qubits) for _ in range(n)]) for n, qubits in form]
+
+    def _histogram(self, remote_id: str, sample: Any, qubits: Sequence[int]) -> np.ndarray:
+        absent = sorted(set(qubits) - {int(qubit) for qubit in sample.measured_qubits})
+        if absent:
+            raise JobFailedError(
+                f"The result of task {remote_id} on {self.name} must measure qubits {list(qubits)}; got none of "
+                f"{absent}. Look at the task in the console of Amazon Braket."
+            )
+        return histogram(sample, qubits)
 
     def _executables(self, remote_id: str, result: Any) -> list[Any]:
         """What was measured, circuit by circuit."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
@@ -126,31 +127,38 @@ class FakeCloudService(Service):
 
     def submit(self, payload: Any, tag: str) -> str:
         """Send one job; see `Service.submit`."""
-        return str(self._asked("submit a job", "POST", "/jobs", {**payload, "tag": tag})["id"])
+        answer = self._asked("submit a job", "POST", "/jobs", {**payload, "tag": tag})
+        with self._understood("the id of a job"):
+            return _id(answer)
 
     def find(self, tag: str) -> str | None:
         """The oldest job of a tag; see `Service.find`."""
-        jobs = self._asked("look up a job by its tag", "GET", f"/jobs?tag={quote(tag, safe='')}")["jobs"]
-        return str(jobs[0]["id"]) if jobs else None
+        answer = self._asked("look up a job by its tag", "GET", f"/jobs?tag={quote(tag, safe='')}")
+        with self._understood("the jobs of a tag"):
+            ids = [_id(job) for job in answer["jobs"]]
+        return ids[0] if ids else None
 
     def state(self, remote_id: str) -> RemoteState:
         """How far the job is; see `Service.state`."""
-        state = self._job(remote_id)["state"]
-        if state not in _STATES:
-            raise BackendUnavailableError(f"{self.name} told a state of job {remote_id} that is none. {_LATER}")
-        return cast(RemoteState, state)
+        job = self._job(remote_id)
+        with self._understood(f"the state of job {remote_id}"):
+            return cast(RemoteState, _STATES[_STATES.index(job["state"])])
 
     def result(self, remote_id: str, form: Mapping[str, Any]) -> list[np.ndarray]:
-        """Exact values (N, M), or counts (N, 2^k) for each setting; see `Service.result`."""
+        """Exact values (N, M), or counts (N, 2^k) for each setting; see `Service.result`.
+
+        Raises:
+            BackendUnavailableError: what came is damaged, or of another job.
+            JobFailedError: it does not fit `form`.
+        """
         answer = self._asked("get a result", "GET", f"{_path(remote_id)}/result")
-        if answer["id"] != remote_id:
-            raise BackendUnavailableError(
-                f"{self.name} sent the result of job {answer['id']} in place of {remote_id}; it was not used. {_LATER}"
-            )
-        try:
+        with self._understood(f"the result of job {remote_id}"):
+            if answer["id"] != remote_id:
+                raise BackendUnavailableError(
+                    f"{self.name} sent the result of job {answer['id']} in place of {remote_id}; it was not used. "
+                    f"{_LATER}"
+                )
             arrays = [unpacked(block) for block in answer["arrays"]]
-        except (ArgumentError, TypeError) as error:
-            raise JobFailedError(f"The result of job {remote_id} is damaged: {error} Run it again.") from error
         found = [[array.dtype.name, list(array.shape)] for array in arrays]
         if found != list(form["arrays"]):
             raise JobFailedError(
@@ -165,11 +173,14 @@ class FakeCloudService(Service):
     def seconds_used(self, remote_id: str) -> float | None:
         """Billed seconds: 0.01 for a job and 0.0001 for each execution; None before it is done."""
         job = self._job(remote_id)
-        return float(job["seconds"]) if job["state"] == "done" else None
+        with self._understood(f"the seconds of job {remote_id}"):
+            return float(job["seconds"]) if job["state"] == "done" else None
 
     def why(self, remote_id: str) -> str:
         """What the service says about a job that failed."""
-        return str(self._job(remote_id)["why"])
+        job = self._job(remote_id)
+        with self._understood(f"the reason of job {remote_id}"):
+            return str(job["why"])
 
     def device(self) -> dict[str, Any]:
         """Limits of the service."""
@@ -177,6 +188,15 @@ class FakeCloudService(Service):
 
     def _job(self, remote_id: str) -> dict[str, Any]:
         return self._asked("look at a job", "GET", _path(remote_id))
+
+    @contextmanager
+    def _understood(self, what: str) -> Iterator[None]:
+        """While an answer is read: one that is not what it should be came garbled, and can be asked for again."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError) as error:
+            told = f"{type(error).__name__}: {error}".rstrip(".")
+            raise BackendUnavailableError(f"{self.name} sent something else than {what}: {told}. {_LATER}") from error
 
     def _asked(self, what: str, method: str, path: str, data: Any = None) -> dict[str, Any]:
         """The answer to one request.
@@ -208,6 +228,13 @@ class FakeCloudService(Service):
         if not isinstance(found, dict):
             raise ValueError("no JSON object was answered")
         return answer.status, found
+
+
+def _id(job: Any) -> str:
+    found = job["id"]
+    if not isinstance(found, str):
+        raise TypeError(f"`id` must be a string; got {found!r}.")
+    return found
 
 
 def _path(remote_id: str) -> str:

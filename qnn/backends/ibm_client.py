@@ -45,16 +45,17 @@ def machine(name: str, *, account: str | None, instance: str | None) -> Any:
     return known[name]
 
 
-def send_once(device: Any) -> None:
+def send_once(device: Any) -> bool:
     """Switch off the client's own retries below ``/jobs``, for the instance of an ``IBMBackend``; others stay.
 
-    Where a version of the client keeps its session elsewhere nothing is changed: then a second job of one submission
-    is found by its tag and cancelled, see `IBMService.find`.
+    Returns:
+        Whether it could: a version of the client that keeps its session elsewhere goes on as before. Then
+        `IBMService.submit` looks for a second job by the tag.
     """
     session = getattr(getattr(device, "_api_client", None), "_session", None)
     base = getattr(session, "base_url", None)
     if session is None or base is None:
-        return
+        return False
     adapters: Any = require("requests.adapters", extra="ibm", purpose="IBM Quantum")
 
     class Once(adapters.HTTPAdapter):
@@ -67,3 +68,4 @@ def send_once(device: Any) -> None:
             return super().send(request, stream=stream, timeout=timeout, **options)
 
     session.mount(f"{base}/jobs", Once(max_retries=0, pool_maxsize=_THREADS))  # the longest prefix wins
+    return True

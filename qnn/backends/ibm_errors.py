@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
 from qnn import errors
 from qnn._optional import require
+from qnn.backends.foreign_errors import Translated, chain
 from qnn.errors import BackendError, QnnError
 
 _BY_NAME: dict[str, tuple[type[QnnError], str]] = {
@@ -47,6 +48,7 @@ _BY_NAME: dict[str, tuple[type[QnnError], str]] = {
 }
 # Of `requests`, with no answer at all: the client wraps them in errors that do not say so.
 _NO_ANSWER = ("ConnectionError", "Timeout", "RetryError", "ChunkedEncodingError", "ContentDecodingError")
+_NO_JOB_TOLD = ("KeyError('id')", "KeyError('backend')")  # an answer to a submission, which may have arrived
 # Classes that say where something went wrong, and not what: their messages and codes say that.
 _BY_CODE = {
     "1202": "rate",
@@ -62,28 +64,26 @@ _ACCESS_TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]+){1,2}")  # a JSON web tok
 _held: set[str | None] = set()
 
 
-@contextmanager
-def failures(what: str, job_ids: Sequence[str] = ()) -> Iterator[None]:
-    """Turn what IBM's client raises inside the block into errors of qnn.
+def failures(what: str, job_ids: Sequence[str] = (), *, reading: bool = False) -> Translated:
+    """A context in which what IBM's client raises becomes errors of qnn.
 
     Args:
         what: what is being done, such as "submit a job to ibm_torino".
         job_ids: jobs that are under way.
+        reading: whether only an answer is read: one that cannot be understood is then asked for again.
     """
-    try:
-        yield
-    except QnnError:
-        raise
-    except Exception as error:  # of a client that passes on whatever goes wrong below it
-        found = translated(error, what, job_ids)
-        told = " ".join(str(each) for each in (error, *_chain(error)))
-        hidden = isinstance(found, errors.AuthenticationError) or without_secrets(told) != told
-        raise found from (None if hidden else error)
+
+    def translate(error: Exception) -> tuple[QnnError, bool]:
+        found = translated(error, what, job_ids, reading=reading)
+        told = " ".join(str(each) for each in (error, *chain(error)))
+        return found, isinstance(found, errors.AuthenticationError) or without_secrets(told) != told
+
+    return Translated(translate)
 
 
-def translated(error: Exception, what: str, job_ids: Sequence[str] = ()) -> QnnError:
+def translated(error: Exception, what: str, job_ids: Sequence[str] = (), *, reading: bool = False) -> QnnError:
     """The error of qnn for a failure at IBM; arguments as for `failures`."""
-    kind, advice = _kind(error)
+    kind, advice = _kind(error, reading)
     told = " ".join(str(getattr(error, "message", error)).split())
     under_way = ""
     if job_ids:
@@ -94,9 +94,9 @@ def translated(error: Exception, what: str, job_ids: Sequence[str] = ()) -> QnnE
     return found
 
 
-def _kind(error: Exception) -> tuple[type[QnnError], str]:
+def _kind(error: Exception, reading: bool) -> tuple[type[QnnError], str]:
     text = str(error)
-    below = _chain(error)
+    below = chain(error)
     no_answer = any(cls.__name__ in _NO_ANSWER for cause in below for cls in type(cause).__mro__)
     if no_answer and type(error).__name__ in ("InvalidAccountError", "QiskitBackendNotFoundError"):
         return _BY_NAME["ConnectionError"]  # what the client makes of any failure to list what there is
@@ -124,17 +124,9 @@ def _kind(error: Exception) -> tuple[type[QnnError], str]:
         return _BY_NAME["IBMNotAuthorizedError"]
     if 500 <= number < 600 or (number < 0 and no_answer):
         return _BY_NAME["ConnectionError"]
+    if number < 0 and (reading or type(error).__name__ == "JSONDecodeError" or repr(error) in _NO_JOB_TOLD):
+        return errors.BackendUnavailableError, "The answer was not understood; try again later."
     return BackendError, "Check the backend's options; `qnn doctor` shows what is missing."
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """What led to an error, up to one of our own, which another attempt may have left behind."""
-    found: list[BaseException] = []
-    cause = error.__cause__ or error.__context__
-    while cause is not None and not isinstance(cause, QnnError) and cause not in found:
-        found.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return found
 
 
 def without_secrets(text: str) -> str:

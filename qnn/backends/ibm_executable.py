@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from qnn import _meter
-from qnn.backends._qiskit import BoundCircuit
+from qnn.backends._qiskit import BoundCircuit, gates_of
 from qnn.backends._qiskit_folding import Site
 from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.compiled import SettingsExecutable
@@ -68,14 +68,16 @@ class IBMExecutable(SettingsExecutable):
         self._device = device
         self._units = tuple(units)
         self._site = site
-        self._variant: dict[str, Any] = {}  # what tells its jobs from those of its circuit as it is
+        used = {qubit for unit in units for _, qubits in gates_of(unit.bound.circuit) for qubit in qubits}
+        # what tells its jobs from others of its circuit: another process may find other qubits to be the best
+        self._variant: dict[str, Any] = {"layout": facts.get("layout"), "used": sorted(used)}
 
     def folded(self, folding: Folding) -> Executable | None:
         """Folded after transpiling: the same layout, and nothing that would cancel gates."""
         if self._site is None:
             return None
         found = cast(IBMExecutable, self._site.folded(self.circuit, [unit.bound for unit in self._units], folding))
-        found._variant = {"folding": [folding.scale, folding.kind]}
+        found._variant |= {"folding": [folding.scale, folding.kind]}
         return found
 
     def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qnn.errors import JobFailedError
+from qnn.errors import BackendUnavailableError, JobFailedError
 
 
 def sampler_form(sizes: Sequence[int], n_rows: int) -> dict[str, Any]:
@@ -33,24 +33,33 @@ def arrays_of(result: Any, form: Mapping[str, Any], job_id: str) -> list[np.ndar
         shape (N, M), float64.
 
     Raises:
-        JobFailedError: the result has another form.
+        BackendUnavailableError: what came is no such result; it may come whole another time.
+        JobFailedError: the result has other sizes.
     """
     n_rows = form["rows"]
+    estimated = form["primitive"] == "estimator"
     try:
-        if form["primitive"] == "estimator":
+        if estimated:
             data = result[0].data
             arrays = [np.array(part, dtype=np.float64) for part in (data.evs, data.stds)]
-            shapes = [(n_rows, form["outputs"])] * 2
         else:
-            sizes = form["sizes"]
             packed = [np.asarray(pub.data.c.array) for pub in result]
-            arrays = [histograms(bits, size) for bits, size in zip(packed, sizes, strict=True)]
-            shapes = [(n_rows, size) for size in sizes]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise JobFailedError(
-            f"Job {job_id} at IBM Quantum has a result that is not of this circuit ({type(error).__name__}: {error}). "
-            "Look at the job on IBM's page."
+        raise BackendUnavailableError(
+            f"IBM Quantum sent something else than the result of job {job_id} ({type(error).__name__}: {error}). "
+            "Try again later; if it stays so, look at the job on IBM's page."
         ) from error
+    if estimated:
+        shapes = [(n_rows, form["outputs"])] * 2
+    else:
+        shapes = [(n_rows, size) for size in form["sizes"]]
+        try:
+            arrays = [histograms(bits, size) for bits, size in zip(packed, form["sizes"], strict=True)]
+        except (IndexError, TypeError, ValueError) as error:
+            raise JobFailedError(
+                f"Job {job_id} at IBM Quantum has a result that is not of this circuit ({type(error).__name__}: "
+                f"{error}). Look at the job on IBM's page."
+            ) from error
     if [array.shape for array in arrays] != shapes:
         raise JobFailedError(
             f"Job {job_id} at IBM Quantum must have arrays of shapes {shapes}; got {[a.shape for a in arrays]}. "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
@@ -16,7 +16,7 @@ from qnn.backends.ibm_client import send_once
 from qnn.backends.ibm_errors import failures, keep_out_of_messages, without_secrets
 from qnn.backends.ibm_options import OPEN_PLANS, plan_of
 from qnn.backends.ibm_results import arrays_of
-from qnn.errors import BackendUnavailableError, DuplicateJobWarning, JobFailedError, QnnError, RateLimitError
+from qnn.errors import BackendUnavailableError, DuplicateJobWarning, QnnError, RateLimitError
 from qnn.jobs import RemoteState, Service
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class IBMService(Service):
         self._jobs: OrderedDict[str, Any] = OrderedDict()
         self._lock = Lock()
         keep_out_of_messages(self._device.service)
-        send_once(self._device)
+        self._sends_once = send_once(self._device)
 
     @property
     def _runtime(self) -> Any:
@@ -88,9 +88,19 @@ class IBMService(Service):
         return _PENDING_ON_OPEN_PLAN if plan in OPEN_PLANS else None
 
     def submit(self, payload: IBMPayload, tag: str) -> str:
-        """Send one job, with the backend's tags and this one."""
-        job = self._backend.submit(self._device, payload.pubs, payload.shots, None, tag=tag)
-        return self._kept(job).job_id()
+        """Send one job, with the backend's tags and this one.
+
+        Where the client may have sent it again by itself, the tag is looked up once, as by `find`.
+        """
+        job = self._kept(self._backend.submit(self._device, payload.pubs, payload.shots, None, tag=tag))
+        if self._sends_once:
+            return job.job_id()
+        try:
+            return self._first([*self._tagged(tag), job])
+        except QnnError as error:  # the job is there, and found by its tag
+            raise BackendUnavailableError(
+                f"Job {job.job_id()} was submitted to IBM Quantum, and it is not known whether twice: {error}"
+            ) from error
 
     def find(self, tag: str) -> str | None:
         """The oldest job with the tag, whatever became of it; others with it were sent by mistake.
@@ -98,28 +108,23 @@ class IBMService(Service):
         Warns:
             DuplicateJobWarning: there are others. Those that are queued have been cancelled.
         """
-        with failures("list the jobs with our tag"):
-            found = self._runtime.jobs(
-                limit=_SAME_TAG, instance=self._instance, job_tags=[tag], descending=False
-            )  # jobs of every state: `pending` is not given
-        if not found:
-            return None
-        first, *others = sorted(found, key=lambda job: (str(job.creation_date), job.job_id()))
-        for job in others:
-            self._drop(self._kept(job).job_id(), first.job_id())
-        return self._kept(first).job_id()
+        found = self._tagged(tag)
+        return self._first(found) if found else None
 
     def state(self, remote_id: str) -> RemoteState:
         """How far the job is."""
-        with failures(f"say how job {remote_id} is"):
+        with failures(f"say how job {remote_id} is", reading=True):
             return _STATES.get(self._status(remote_id), "running")
 
     def result(self, remote_id: str, form: Mapping[str, Any]) -> list[np.ndarray]:
         """Arrays of a job that is done, see `arrays_of`."""
-        with failures(f"return the result of job {remote_id}"):
+        with failures(f"return the result of job {remote_id}", reading=True):
             result = self._job(remote_id).result()
         if result is None:
-            raise JobFailedError(f"Job {remote_id} at IBM Quantum has no result. Look at the job on IBM's page.")
+            raise BackendUnavailableError(
+                f"IBM Quantum sent nothing as the result of job {remote_id}. Try again later; if it stays so, look at "
+                "the job on IBM's page."
+            )
         return arrays_of(result, form, remote_id)
 
     def cancel(self, remote_id: str) -> None:
@@ -138,23 +143,37 @@ class IBMService(Service):
         try:
             with failures(f"say what job {remote_id} used"):
                 usage = self._job(remote_id).metrics().get("usage", {})
+                seconds = usage.get("qpu_charge_time_seconds")
+                return None if seconds is None or usage.get("status", "pending") == "pending" else float(seconds)
         except (RateLimitError, BackendUnavailableError):
             raise
         except QnnError:  # the result is there, and worth more than this figure
             return None
-        seconds = usage.get("qpu_charge_time_seconds")
-        return None if seconds is None or usage.get("status", "pending") == "pending" else float(seconds)
 
     def why(self, remote_id: str) -> str:
         """IBM's message about a job that failed, in one line."""
         try:
             with failures(f"say why job {remote_id} failed"):
-                told = self._job(remote_id).error_message() or ""
+                told = str(self._job(remote_id).error_message() or "")
         except (RateLimitError, BackendUnavailableError):
             raise
         except QnnError:  # that it failed is known
             return ""
         return without_secrets(" ".join(told.split()))[-_TOLD:]
+
+    def _tagged(self, tag: str) -> list[Any]:
+        """IBM's objects for the jobs with a tag, in every state."""
+        with failures("list the jobs with our tag", reading=True):
+            return self._runtime.jobs(limit=_SAME_TAG, instance=self._instance, job_tags=[tag], descending=False)
+
+    def _first(self, jobs: Sequence[Any]) -> str:
+        """The oldest of the jobs of one submission; the others are dropped."""
+        with failures("tell the jobs with our tag apart", reading=True):
+            by_id = {job.job_id(): job for job in jobs}
+            first, *others = sorted(by_id.values(), key=lambda job: (str(job.creation_date), job.job_id()))
+        for job in others:
+            self._drop(self._kept(job).job_id(), first.job_id())
+        return self._kept(first).job_id()
 
     def _job(self, remote_id: str) -> Any:
         """IBM's object for a job, asked for once."""
