@@ -95,6 +95,21 @@ def test_values_beyond_the_range_and_clipping(aer_readout) -> None:
     assert float(values[True][:, 0].mean()) < float(values[False][:, 0].mean())
 
 
+def test_what_clipping_leaves_as_it_is(aer_readout) -> None:
+    """As the page says: variances are those without it, above those of the values; extrapolations leave the range."""
+    circuit = Circuit(2, (Operation("CNOT", (0, 1)),), (Expectation(pauli("ZI")),))
+    angles = Angles(torch.zeros(0, dtype=F64), torch.zeros(300, 0, dtype=F64))
+    run = lambda **options: (
+        Mitigated(aer_readout, readout=True, calibration_shots=10**6, **options)
+        .compile(circuit)
+        .run(angles, shots=200, keys=keys(300))
+    )
+    free, clipped = run(), run(clip=True)
+    assert torch.equal(free.variance, clipped.variance)
+    assert clipped.values.var() < 0.8 * clipped.variance.mean()  # of values that lie at the end of the range
+    assert clipped.values.max() <= 1 < run(clip=True, zne=True).values.max()
+
+
 def test_calibration_follows_the_layout() -> None:
     """On the qubits that the transpiler chose: detectors of fake_manila differ, and its layout is not 0, 1, 2."""
     every_z = tuple(Expectation(pauli(((wire, "Z"),))) for wire in range(3))

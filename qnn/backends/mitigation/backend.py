@@ -20,10 +20,10 @@ class Mitigated(CompilingBackend):
     """Values with less of the backend's errors, at the price of more circuits and more variance.
 
     *Readout mitigation* inverts the detectors' confusion matrices on the histograms
-    (`qnn.backends.mitigation.readout`). They are measured with the first run of a circuit, in two circuits on the
-    same qubits, once for each seed. *Zero-noise extrapolation* executes each circuit at several scales of noise,
-    made by folding its gates (after transpiling, so that nothing can cancel the copies), and extrapolates to none
-    (`qnn.backends.mitigation.extrapolation`).
+    (`qnn.backends.mitigation.readout`). They are measured in two circuits on the same qubits, when a training, or
+    another run (`qnn.jobs.run_scope`), first needs them, once for each seed. *Zero-noise extrapolation* executes each
+    circuit at several scales of noise, made by folding its gates (after transpiling, so that nothing can cancel the
+    copies), and extrapolates to none (`qnn.backends.mitigation.extrapolation`).
 
     Values may leave the range of an observable, such as [-1, 1]. Estimates have no counts, since a histogram of
     true outcomes is not observed. Gradients follow by the backend's other methods than adjoint. The shift rule
@@ -41,7 +41,8 @@ class Mitigated(CompilingBackend):
         asymptote: of the exponential. None: the value in the maximally mixed state, 0 for Pauli words.
         calibration_shots: shots of each of the two calibration circuits. None: 10,000, or those of the run where more.
         clip: whether histograms of true outcomes with negative entries become the nearest probability distribution.
-            Exact values are not clipped.
+            Values are then in range and biased, but with `zne`, which extrapolates clipped values beyond it; variances
+            are those without clipping, mostly too large. Exact values are not clipped.
 
     Raises:
         ArgumentError: an option that cannot be used.

@@ -39,7 +39,7 @@ class Readout:
         calibration: the detectors.
         clip: whether frequencies of true outcomes, some of which may come out negative, are replaced by the nearest
             probability distribution. It keeps outputs in their range at the price of a bias; variances are those
-            without it.
+            without it, mostly too large.
 
     Raises:
         CapabilityError: too many outcomes.
