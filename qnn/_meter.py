@@ -36,13 +36,15 @@ class Usage:
         return asdict(self)
 
 
+_counting = Lock()
 _open: ContextVar[tuple[Usage, ...]] = ContextVar("qnn_open_meters", default=())
 
 
 def record(*, circuits: int = 0, shots: int = 0, jobs: int = 0) -> None:
     """Count work done by a backend in every open `measure()` block."""
-    for usage in _open.get():
-        usage.add(circuits, shots, jobs)
+    with _counting:  # threads share what they inherited
+        for usage in _open.get():
+            usage.add(circuits, shots, jobs)
 
 
 @contextmanager
@@ -115,7 +117,7 @@ class Budget:
                         f"`max_{unit}` must be left out where nobody says how long jobs take; got {limit} for a "
                         "backend without an estimate. Use `max_shots` or `max_jobs`."
                     )
-                if self.used[unit] + amount > limit:
+                if self.used[unit] + amount > limit * (1 + 1e-9):  # seconds are sums of floats
                     raise BudgetError(
                         f"The budget of {limit:,} {unit} is used up: {self.used[unit]:,.6g} are used, and what comes "
                         f"next needs {amount:,.6g}. Nothing of it was submitted. Give a larger `max_{unit}`."
@@ -151,6 +153,17 @@ def reserve(*, circuits: int, shots: int, jobs: int, seconds: float | None = 0.0
         raise
 
 
+def give_back(*, circuits: int, shots: int, jobs: int, seconds: float | None = 0.0) -> None:
+    """Put back what was reserved and came to nothing."""
+    for budget in _budgets.get():
+        budget.reserve({"jobs": -jobs, "shots": -shots, "circuits": -circuits, "seconds": -(seconds or 0.0)})
+
+
+def is_limited() -> bool:
+    """Whether a budget is open."""
+    return bool(_budgets.get())
+
+
 @contextmanager
 def budget(
     max_jobs: int | None = None,
@@ -159,6 +172,8 @@ def budget(
     max_seconds: float | None = None,
 ) -> Iterator[Budget]:
     """Refuse, inside the block, whatever would exceed a limit, before it is executed or submitted.
+
+    It holds in this thread, and in threads that inherit its context; not in processes that are started in the block.
 
     Jobs that a journal answers count like those that are submitted, so that a run that goes on after a crash has used
     what it would have used without.
@@ -185,8 +200,8 @@ def budget(
 @contextmanager
 def within(budget: Budget) -> Iterator[Budget]:
     """Use a budget that was made before, which keeps what is left of it."""
-    token = _budgets.set((*_budgets.get(), budget))
+    _budgets.set((*_budgets.get(), budget))
     try:
         yield budget
-    finally:
-        _budgets.reset(token)
+    finally:  # this one, whatever was opened since
+        _budgets.set(tuple(other for other in _budgets.get() if other is not budget))

@@ -111,7 +111,7 @@ def torture(case, kills, seed=0, **service):
                 limit = moments.uniform(0, 0.6 * took) if done < kills else None
                 finished, _ = in_child(case, folder, result, limit, train=train)
                 done += not finished
-                within += not finished and (folder / "jobs.sqlite3").exists()
+                within += not finished and any(job.remote_id for job in Journal(folder / "jobs.sqlite3").jobs())
             if json.loads(result.read_text()) != alone:
                 wrong.append(f"run {attempts} differs")
             problems, again = jobs_of(folder, cloud)

@@ -34,6 +34,13 @@ def test_the_call_comes_from_the_keys_or_from_the_open_step():
         assert call_of(None) == (0, 5, 0)
 
 
+def test_calls_that_sample_without_keys_are_different_calls():
+    with run_scope("some run"):
+        assert call_of(None, sampled=True) != call_of(None, sampled=True)
+    with run_scope("another run"):
+        assert call_of(None, sampled=True) == (0, -1, 1)  # counted by run, so that a script finds its calls again
+
+
 def test_rows_of_several_jobs_come_together():
     found = joined([[np.array([1, 2]), np.array([[1], [2]])], [np.array([3]), np.array([[3]])]])
     assert [a.tolist() for a in found] == [[1, 2, 3], [[1], [2], [3]]]

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import qnn
 from qnn.comparison import Comparison, compare, runner
 from qnn.comparison.define import define_study
 from qnn.comparison.folder import RunFolder
 from qnn.comparison.records import Record, read_records
-from qnn.errors import ArgumentError, RecordError, StorageError, StudyError, TrainingError
+from qnn.errors import ArgumentError, BudgetError, RecordError, StorageError, StudyError, TrainingError
 
 SMALL = {"task": "iris,moons", "models": "logistic,mlp", "seeds": 2, "epochs": 3, "tuning_trials": 2}
 LONG = "compare --task digits --models logistic,mlp --seeds 3 --epochs 12 --tuning-trials 2"
@@ -34,10 +35,10 @@ def run_small(out: Path | None, **options) -> Comparison:
     return compare(**{**SMALL, "out": out, "jobs": 0, "progress": False, **options})
 
 
-def run_without_report(out: Path, **options) -> list[Record]:
+def run_without_report(out: Path, jobs: int | None = 0, **options) -> list[Record]:
     study = define_study(**{**SMALL, **options})
     with RunFolder(out).open(study) as folder:
-        return runner.run_study(study, folder, jobs=0, progress=False)
+        return runner.run_study(study, folder, jobs=jobs, progress=False)
 
 
 def unmeasured(path: Path) -> str:
@@ -289,3 +290,12 @@ def test_a_record_of_a_cell_does_not_depend_on_the_other_contestants(finished, t
     mine = [r for r in finished.records if (r.model, r.task) == ("mlp", "moons")]
     assert [r.test_correct for r in alone] == [r.test_correct for r in mine]
     assert [r.cell for r in alone] == [r.cell for r in mine]
+
+
+def test_a_budget_holds_in_a_comparison_and_workers_are_refused_under_it(tmp_path):
+    options = {"task": "iris", "models": "hybrid@statevector"}
+    for jobs in (None, 0):
+        with qnn.budget(max_circuits=5), pytest.raises(BudgetError):
+            run_without_report(tmp_path / "run", jobs=jobs, **options)
+    with qnn.budget(max_circuits=5), pytest.raises(ArgumentError, match="`jobs` must be 0 under a budget"):
+        run_without_report(tmp_path / "run", jobs=2, **options)

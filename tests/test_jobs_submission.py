@@ -8,7 +8,8 @@ import pytest
 from job_services import Provider, arriving, request
 
 from qnn import _meter, errors
-from qnn.jobs import Journal, Policy, carry_out, run_scope
+from qnn.jobs import Journal, Policy, carry_out, give_up, run_scope
+from qnn.jobs.owner import this_process
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_a_job_that_a_dead_process_had_prepared_is_looked_up_before_it_is_sent(p
     journal = Journal(policy.journal)
     journal.claim(request([3]), "r", "provider", None, "elsewhere/1/2")
     with journal._writing() as connection:
-        connection.execute("UPDATE jobs SET prepared_at = prepared_at - 1000")
+        connection.execute("UPDATE jobs SET prepared_at = prepared_at - 1000, spoke_at = spoke_at - 1000")
     service = Provider()
     service.submit([3], journal.jobs()[0].tag)
     assert squares(service, policy, [3]) == [[9]]
@@ -213,9 +214,93 @@ def test_a_result_that_cannot_be_read_ends_the_attempt(policy):
 def test_repeating_ends_with_the_deadline(tmp_path):
     service = Provider(state=[errors.BackendUnavailableError("down")] * 1000)
     started = time.monotonic()
-    with pytest.raises(errors.BackendUnavailableError, match="down"):
+    with pytest.raises(errors.JobTimeoutError, match=r"got 0\.3 s, after which it said: down.*They go on"):
         squares(service, Policy(journal=tmp_path / "j", timeout_s=0.3, retry_s=600.0), [3])
     assert time.monotonic() - started < 5
     service.faults.clear()
     assert squares(service, Policy(journal=tmp_path / "j"), [3]) == [[9]]
     assert service.calls.count("submit") == 1
+
+
+class Slow(Provider):
+    """The first answer is lost late, and the job listed later still."""
+
+    lookup_s = 0.4
+
+    def submit(self, payload, tag):
+        first, remote_id = not self.jobs, super().submit(payload, tag)
+        if first:
+            time.sleep(0.6)  # longer than it may take to list a job
+            self.listed_at = time.monotonic() + 0.2
+            raise errors.BackendUnavailableError("the answer did not come")
+        return remote_id
+
+    def find(self, tag):
+        return super().find(tag) if time.monotonic() >= self.listed_at else None
+
+
+def test_an_answer_that_is_lost_late_is_waited_for_from_then_on(policy):
+    service = Slow()
+    assert squares(service, policy, [3]) == [[9]]
+    assert len(service.jobs) == 1
+
+
+def test_a_job_that_a_live_process_submits_is_not_given_up_and_one_that_goes_on_stays_submitted(policy):
+    journal = Journal(policy.journal)
+    job, _ = journal.claim(request([3]), "r", "provider", None, this_process())
+    for service in (Provider(), None):
+        with pytest.raises(
+            errors.ArgumentError, match=r"must be a job that no process is submitting.*End that process"
+        ):
+            give_up(journal, job, service)
+    assert journal.jobs()[0].state == "prepared"
+
+    class Stubborn(Provider):
+        def cancel(self, remote_id):
+            self.calls.append("cancel")
+
+    service = Stubborn()
+    service.submit([3.0], job.tag)
+    service.states["job-1"] = "running"
+    journal.submitted(job, "job-1")
+    assert give_up(journal, job, service).state == "submitted" and "cancel" in service.calls
+    service.states["job-1"] = "cancelled"
+    assert give_up(journal, job, service).state == "cancelled"
+
+
+def test_whoever_lost_the_row_does_not_submit(policy):
+    """Another process took a row over that was silent for too long: the first one waits for it."""
+    journal = Journal(policy.journal)
+
+    class Taken(Provider):
+        def find(self, tag):
+            if "find" not in self.calls:
+                with journal._writing() as connection:
+                    connection.execute("UPDATE jobs SET owner = 'elsewhere/1/2'")
+            return super().find(tag)
+
+    service = Taken(submit=[errors.BackendUnavailableError("reset")])
+    patience = Policy(journal=policy.journal, timeout_s=1.5)
+    with pytest.raises(errors.JobTimeoutError, match="submitted by another process"):
+        squares(service, patience, [3])
+    assert service.calls.count("submit") == 1
+
+
+def test_queued_jobs_are_left_alone_when_the_provider_is_away_for_long(tmp_path):
+    service = FailsLast(submit=[None, None, *[errors.BackendUnavailableError("down")] * 50])
+    service.lookup_s = 0.0
+    with pytest.raises(errors.BackendUnavailableError, match=r"down.*They go on; the same run finds them again"):
+        squares(service, Policy(journal=tmp_path / "j", retry_s=0.3), [1], [2], [3])
+    assert "cancel" not in service.calls and "cancelled" not in service.states.values()
+
+
+def test_a_budget_gets_back_what_was_not_submitted(policy):
+    service = Provider(submit=[errors.CircuitRefusedError("too deep")] * 3)
+    with _meter.budget(max_jobs=1) as left:
+        for _ in range(3):
+            with pytest.raises(errors.CircuitRefusedError):
+                squares(service, policy, [3])
+        assert left.used["jobs"] == 0
+        assert squares(service, policy, [3]) == [[9]]
+        with pytest.raises(errors.BudgetError, match="budget of 1 jobs is used up"):
+            squares(service, policy, [4])

@@ -94,10 +94,17 @@ def test_a_call_that_would_exceed_is_refused_before_it_is_made_even_where_no_for
     assert usage.circuits == executed
 
 
+def test_several_guards_leave_nothing_behind():
+    guards = [BudgetGuard(max_circuits=9), BudgetGuard(max_jobs=2)]
+    with pytest.raises(BudgetError):
+        fit(Reserving(), (X, Y), callbacks=guards, epochs=2, batch_size=7, progress=False)
+    assert not _meter.is_limited()
+
+
 def test_seconds_that_a_run_used_before_it_was_resumed_count(tmp_path):
     options = {"batch_size": 3, "progress": False, "restore_best": False, "checkpoint": tmp_path}
     fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=1.5)], epochs=1, **options)
-    with pytest.raises(BudgetError, match="budget of 1.5 seconds is used up: 1.5 are used"):
+    with pytest.raises(BudgetError, match=r"budget of 1.5 seconds is used up: 1.5 are used"):
         fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=1.5)], epochs=2, **options)
     assert fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=3.0)], epochs=2, **options).steps == 6
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from qnn import _meter
 from qnn._fingerprint import fingerprint
 from qnn.backends.braket_errors import failures
 from qnn.backends.braket_service import BraketService, Task, histogram
@@ -181,13 +180,8 @@ class AwsPlace:
     def _carry_out(self, blocks: Sequence[Block], shots: int | None, origin: Origin) -> list[np.ndarray]:
         """The arrays of each block, from as few tasks as the device allows."""
         parts = _parts(blocks, self._most(shots))
-        requests = [self._request(blocks, part, number, shots, origin) for number, part in enumerate(parts)]
-        _meter.reserve(
-            circuits=sum(request.n_circuits for request in requests),
-            shots=sum(request.shots for request in requests),
-            jobs=len(requests),
-            seconds=None,  # Braket bills tasks and shots
-        )
+        call = call_of(origin.keys, sampled=shots is not None)
+        requests = [self._request(blocks, part, number, shots, origin, call) for number, part in enumerate(parts)]
         results = carry_out(self._service, requests, self._policy, self._specification)
         found: list[list[np.ndarray]] = [[] for _ in blocks]
         for part, arrays in zip(parts, results, strict=True):
@@ -196,7 +190,13 @@ class AwsPlace:
         return [np.concatenate(arrays) for arrays in found]
 
     def _request(
-        self, blocks: Sequence[Block], part: list[Portion], number: int, shots: int | None, origin: Origin
+        self,
+        blocks: Sequence[Block],
+        part: list[Portion],
+        number: int,
+        shots: int | None,
+        origin: Origin,
+        call: tuple[int, int, int],
     ) -> Request:
         """A task as a job; the text of its programs tells gates, noise and measurements."""
         chosen = [(blocks[portion.block], portion) for portion in part]
@@ -210,7 +210,7 @@ class AwsPlace:
             circuit=origin.circuit,
             angles=digest(*numbers),
             options=fingerprint({"device": self._name, "shots": shots, "executed": executed}),
-            call=call_of(origin.keys),
+            call=call,
             part=number,
             n_circuits=n_circuits,
             shots=n_circuits * (shots or 0),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 
-from qnn import _meter, _seeding
+from qnn import _seeding
 from qnn._fingerprint import fingerprint
+from qnn._run import current_run
 from qnn.backends.base import Executable
 from qnn.jobs import PATIENCE, Policy, Request, Service, carry_out
 
@@ -28,13 +31,26 @@ def digest(*arrays: np.ndarray | None) -> str:
     return found.hexdigest()
 
 
-def call_of(keys: torch.Tensor | None) -> tuple[int, int, int]:
-    """Root, step and call within the step: from the sampling keys, or where nothing is drawn from the open step."""
+_unkeyed: Counter[str] = Counter()  # sampled calls without keys so far, by run
+_counting = Lock()
+
+
+def call_of(keys: torch.Tensor | None, *, sampled: bool = False) -> tuple[int, int, int]:
+    """Root, step and call within the step, from the sampling keys.
+
+    Without keys calls that sample are counted, so that each has shots of its own; others are the same call within a
+    step.
+    """
     if keys is not None and len(keys):
         root, step, call = keys[0, :3].tolist()
         return int(root), int(step), int(call)
     scope = _seeding.current_scope()
-    return 0, -1 if scope is None else scope.step, 0
+    step = -1 if scope is None else scope.step
+    if not sampled:
+        return 0, step, 0  # the same values, whenever they are asked for
+    with _counting:
+        _unkeyed[current_run().id] += 1
+        return 0, step, _unkeyed[current_run().id]
 
 
 def run_jobs(
@@ -78,15 +94,11 @@ def run_jobs(
     settings = {"backend": place, "shots": shots, **(options or {})}
     numbers = None if keys is None else keys.cpu().numpy()
     parts = [slice(start, min(start + rows_per_job, len(angles))) for start in range(0, len(angles), rows_per_job)]
+    call = call_of(keys, sampled=shots is not None)
     requests = [
-        _request(executable, shots, part, number, call_of(keys), angles, numbers, settings, payload, form)
+        _request(executable, shots, part, number, call, angles, numbers, settings, payload, form)
         for number, part in enumerate(parts)
     ]
-    seconds = executable.seconds_for(len(angles), shots)
-    _meter.reserve(
-        circuits=sum(r.n_circuits for r in requests), shots=sum(r.shots for r in requests), jobs=len(requests),
-        seconds=seconds,
-    )  # fmt: skip
     return carry_out(service, requests, policy, specification)
 
 

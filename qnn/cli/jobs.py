@@ -7,12 +7,13 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, QnnError
 
 if TYPE_CHECKING:
     from qnn.jobs import JobRecord, Journal
@@ -48,7 +49,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     export = _action(actions, "export", _export, "write jobs as a table")
     export.add_argument("--format", choices=_FORMATS, help="default: by the name of the file, else csv")
     export.add_argument("--out", type=Path, metavar="FILE", help="write a file instead of to the terminal")
-    prune = _action(actions, "prune", _prune, "forget jobs that have ended; those under way are kept")
+    prune = _action(
+        actions, "prune", _prune, "forget jobs that have ended; a run that goes on pays again for those it needs"
+    )
     prune.add_argument("--older-than", type=float, metavar="DAYS", help="only those that ended so long ago")
     prune.add_argument("--results-only", action="store_true", help="keep the rows, forget the results")
 
@@ -138,11 +141,15 @@ def _wait(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]
     from qnn.jobs import await_job
 
     under_way = [job for job in jobs if job.state in ("prepared", "submitted")]
-    for job in under_way:
-        ended = await_job(journal, job, _service(job), timeout_s=arguments.timeout_s)
-        print(f"{ended.id[:_SHORT]}  {ended.state}" + (f"  {ended.error}" if ended.error else ""))
+    until = None if arguments.timeout_s is None else monotonic() + arguments.timeout_s
+
+    def fetch(job: JobRecord) -> JobRecord:
+        left = None if until is None else max(0.01, until - monotonic())
+        return await_job(journal, job, _service(job), timeout_s=left)
+
+    code = _each(under_way, fetch)
     print(f"{len(under_way)} jobs were under way.")
-    return 0
+    return code
 
 
 def _cancel(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]) -> int:
@@ -150,11 +157,21 @@ def _cancel(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecor
 
     if not (arguments.ids or arguments.of_run or arguments.state or arguments.backend):
         raise ArgumentError("`ID` must be given to cancel; got none. Name jobs, or give --run, --state or --backend.")
+    under_way = [job for job in jobs if job.state in ("prepared", "submitted")]
+    return _each(under_way, lambda job: give_up(journal, job, None if arguments.forget else _service(job)))
+
+
+def _each(jobs: Sequence[JobRecord], action: Callable[[JobRecord], JobRecord]) -> int:
+    """Do it with every job and say what became of it; 2 where one of them failed."""
+    code = 0
     for job in jobs:
-        if job.state in ("prepared", "submitted"):
-            ended = give_up(journal, job, None if arguments.forget else _service(job))
-            print(f"{ended.id[:_SHORT]}  {ended.state}")
-    return 0
+        try:
+            ended = action(job)
+            print(f"{ended.id[:_SHORT]}  {ended.state}" + (f"  {ended.error}" if ended.error else ""))
+        except QnnError as error:
+            print(f"{job.id[:_SHORT]}  {error}", file=sys.stderr)
+            code = 2
+    return code
 
 
 def _export(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]) -> int:

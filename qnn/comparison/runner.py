@@ -18,6 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from qnn._fingerprint import fingerprint
+from qnn._meter import is_limited
 from qnn.comparison.cell_run import run_cell
 from qnn.comparison.engines.crew import hire
 from qnn.comparison.engines.engine import Engine
@@ -25,7 +26,7 @@ from qnn.comparison.engines.messages import request, response
 from qnn.comparison.folder import RunFolder
 from qnn.comparison.records import Record, read_records, record_from_dict
 from qnn.comparison.study import Cell, Study
-from qnn.errors import EngineError, RecordError, StudyError, TrainingError, WorkerLostWarning
+from qnn.errors import ArgumentError, EngineError, RecordError, StudyError, TrainingError, WorkerLostWarning
 
 ATTEMPTS = 3  # of a cell whose worker is lost each time; the last loss is an error
 
@@ -66,10 +67,17 @@ def run_study(
 
     Raises:
         StudyError: a cell cannot be trained.
+        ArgumentError: workers under a budget.
         EngineError: the engine is out of reach, or loses the worker of one cell again and again.
         StorageError: a record could not be written.
         KeyboardInterrupt: on Ctrl-C; the same call goes on.
     """
+    if is_limited():
+        if jobs not in (None, 0):
+            raise ArgumentError(
+                f"`jobs` must be 0 under a budget, which other processes do not see; got {jobs}. Leave it out."
+            )
+        jobs = 0
     _Campaign(study, folder).run(jobs, progress, engine)
     return read_records(folder.records.path)
 

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ CREATE TABLE jobs (
   backend TEXT NOT NULL, specification TEXT, circuit TEXT NOT NULL, angles TEXT NOT NULL, options TEXT NOT NULL,
   n_circuits INTEGER NOT NULL, shots INTEGER NOT NULL, seconds REAL, form TEXT NOT NULL,
   state TEXT NOT NULL CHECK (state IN {STATES}), remote_id TEXT, error TEXT,
-  prepared_at REAL, submitted_at REAL, finished_at REAL, seconds_used REAL, owner TEXT, result BLOB,
+  prepared_at REAL, submitted_at REAL, finished_at REAL, seconds_used REAL, owner TEXT, spoke_at REAL, result BLOB,
   PRIMARY KEY (id, attempt)
 );
 CREATE INDEX jobs_by_run ON jobs (run);
@@ -79,7 +79,8 @@ class Journal:
                 return latest, False
             if latest is not None:
                 row = prepared(request, run, backend, specification, latest.attempt + 1, owner)
-            values = {**row.as_dict(), "prepared_at": time.time()}
+            now = time.time()
+            values = {**row.as_dict(), "prepared_at": now, "spoke_at": now}
             names = ", ".join(_COLUMNS)
             marks = ", ".join(f":{name}" for name in _COLUMNS)
             connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", values)
@@ -87,22 +88,53 @@ class Journal:
             assert found is not None
             return found, True
 
-    def take_over(self, job: JobRecord, owner: str) -> bool:
-        """Become the one who submits a prepared job, unless it changed hands meanwhile; also renews a claim."""
+    def take_over(self, job: JobRecord, owner: str) -> JobRecord | None:
+        """The row of a prepared job that `owner` submits from now on; None where another one was quicker."""
         with self._writing() as connection:
             done = connection.execute(
-                "UPDATE jobs SET owner = ? WHERE id = ? AND attempt = ? AND state = 'prepared' AND owner IS ?",
-                (owner, job.id, job.attempt, job.owner),
+                "UPDATE jobs SET owner = ?, spoke_at = ? WHERE id = ? AND attempt = ? AND state = 'prepared' "
+                "AND owner IS ? AND spoke_at IS ?",
+                (owner, time.time(), job.id, job.attempt, job.owner, job.spoke_at),
+            )
+            return _latest(connection, job.id) if done.rowcount == 1 else None
+
+    def speak(self, job: JobRecord, owner: str, *, sending: bool) -> bool:
+        """Note that `owner` is at work on a prepared job; False where it is not its job any more.
+
+        Args:
+            job: the row.
+            owner: who submits it.
+            sending: whether a request is about to be sent, from which a look-up counts.
+        """
+        now = time.time()
+        changes = "spoke_at = ?, prepared_at = ?" if sending else "spoke_at = ?"
+        with self._writing() as connection:
+            done = connection.execute(
+                f"UPDATE jobs SET {changes} WHERE id = ? AND attempt = ? AND state = 'prepared' AND owner IS ?",
+                (now, *((now,) if sending else ()), job.id, job.attempt, owner),
             )
             return done.rowcount == 1
 
-    def renew(self, job: JobRecord) -> None:
-        """Note that a request is about to be sent: what may arrive until it is answered counts from now."""
-        self._set(job, "prepared", prepared_at=time.time())
-
     def submitted(self, job: JobRecord, remote_id: str) -> None:
-        """Note the provider's id."""
-        self._set(job, "prepared", state="submitted", remote_id=remote_id, submitted_at=time.time())
+        """Note the provider's id.
+
+        Raises:
+            JournalError: another process has ended the row meanwhile; the id is noted all the same.
+        """
+        if self._set(job, "prepared", state="submitted", remote_id=remote_id, submitted_at=time.time()):
+            return
+        latest = self.latest(job.id)
+        if latest is not None and latest.attempt == job.attempt and latest.remote_id == remote_id:
+            return
+        with self._writing() as connection:
+            query = "UPDATE jobs SET remote_id = ? WHERE id = ? AND attempt = ? AND remote_id IS NULL"
+            connection.execute(query, (remote_id, job.id, job.attempt))
+        error = JournalError(
+            f"Job {job.id} must be left to the process that submits it; it was submitted as {remote_id} while another "
+            f"process changed its row. Cancel {remote_id} at the provider if it is not wanted."
+        )
+        error.job_ids = (remote_id,)
+        raise error
 
     def finished(self, job: JobRecord, result: Sequence[np.ndarray], seconds_used: float | None = None) -> None:
         """Keep the result."""
@@ -178,18 +210,19 @@ class Journal:
             for job in ended:
                 query = f"{change} WHERE id = ? AND attempt = ? AND state = ?"
                 connection.execute(query, (job.id, job.attempt, job.state))
-        with self._opened() as connection:
+        with suppress(JournalError), self._opened() as connection:  # which wants space of its own
             connection.execute("VACUUM")
         return len(ended)
 
-    def _set(self, job: JobRecord, present: str, **values: Any) -> None:
-        """Change columns of a row whose state is the present one; what another process did meanwhile stays."""
+    def _set(self, job: JobRecord, present: str, **values: Any) -> bool:
+        """Change columns of a row whose state is the present one, and say whether; what others did meanwhile stays."""
         assignments = ", ".join(f"{name} = ?" for name in values)
         with self._writing() as connection:
-            connection.execute(
+            done = connection.execute(
                 f"UPDATE jobs SET {assignments} WHERE id = ? AND attempt = ? AND state = ?",
                 (*values.values(), job.id, job.attempt, present),
             )
+            return done.rowcount == 1
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

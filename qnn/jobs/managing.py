@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from threading import Event
 
-from qnn.errors import JobFailedError
+from qnn.errors import ArgumentError, JobFailedError
 from qnn.jobs.journal import Journal
 from qnn.jobs.owner import is_alive
 from qnn.jobs.policy import Policy
@@ -24,11 +25,11 @@ def await_job(journal: Journal, job: JobRecord, service: Service, timeout_s: flo
         BackendError: the provider cannot be asked.
     """
     watcher = Watcher(service, journal, Policy(timeout_s=timeout_s), Event())
-    if job.state == "prepared" and not is_alive(job.owner, job.prepared_at):
+    if job.state == "prepared" and not is_alive(job.owner, job.spoke_at):
         found = watcher.patiently(lambda: service.find(job.tag))
         if found is not None:
             journal.submitted(job, found)
-    while (latest := journal.latest(job.id) or job).state == "prepared" and is_alive(latest.owner, latest.prepared_at):
+    while (latest := journal.latest(job.id) or job).state == "prepared" and is_alive(latest.owner, latest.spoke_at):
         watcher.pause(service.poll_interval_s, "submitted by another process")
     if latest.state == "submitted":
         with suppress(JobFailedError):  # which the row says
@@ -39,23 +40,44 @@ def await_job(journal: Journal, job: JobRecord, service: Service, timeout_s: flo
 def give_up(journal: Journal, job: JobRecord, service: Service | None) -> JobRecord:
     """Cancel a job that has not ended, at the provider where it is known there; the row as it is then.
 
+    A job that a process is submitting is that process's. One that the provider goes on with, although it was asked to
+    cancel it, stays submitted.
+
     Args:
         journal: where it stands.
         job: any row; one that has ended stays as it is.
         service: of its backend; None forgets it here only.
 
     Raises:
+        ArgumentError: a process that lives is submitting it.
         BackendError: the provider cannot be asked; the row stays as it is.
     """
-    if job.state in ("prepared", "submitted"):
-        remote_id = job.remote_id or (service.find(job.tag) if service is not None else None)
-        if service is not None and remote_id is not None:
-            service.cancel(remote_id)
-            if service.state(remote_id) == "done":  # it came first
-                if job.remote_id is None:
-                    journal.submitted(job, remote_id)
-                    job = journal.latest(job.id) or job
-                journal.finished(job, service.result(remote_id, job.form_data), service.seconds_used(remote_id))
-                return journal.latest(job.id) or job
+    job = journal.latest(job.id) or job
+    if job.state not in ("prepared", "submitted"):
+        return job
+    if job.state == "prepared" and is_alive(job.owner, job.spoke_at):
+        raise ArgumentError(
+            f"`ID` must be a job that no process is submitting; {job.id} is that of {job.owner}. End that process "
+            "first."
+        )
+    if service is None:
+        journal.cancelled(job)
+        return journal.latest(job.id) or job
+    watcher = Watcher(service, journal, Policy(), Event())
+    if job.state == "prepared":
+        age = time.time() - (job.prepared_at or 0.0)
+        window = min(service.lookup_s, max(0.0, service.lookup_s - age))
+        found = watcher.patiently(lambda: watcher.looked_up(job.tag, window))
+        if found is None:
+            journal.cancelled(job)
+            return journal.latest(job.id) or job
+        journal.submitted(job, found)
+        job = journal.latest(job.id) or job
+    remote_id = job.remote_id or ""
+    watcher.patiently(lambda: service.cancel(remote_id))
+    state = watcher.patiently(lambda: service.state(remote_id))
+    if state == "done":  # it came first
+        watcher.fetched(job)
+    elif state == "cancelled":
         journal.cancelled(job)
     return journal.latest(job.id) or job

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 #: A process on another machine that has not spoken for so long is taken for dead.
-LEASE_S = 180.0
+LEASE_S = 600.0
 
 
 def this_process() -> str:

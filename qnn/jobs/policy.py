@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qnn.errors import ArgumentError, DtypeError
 
-#: Options of remote backends that change how long one waits, where jobs are kept and who pays, and no result.
+#: Options of remote backends that change how long one waits and where jobs are kept, and no result.
 PATIENCE = frozenset(
     {
         "journal",
@@ -20,8 +20,6 @@ PATIENCE = frozenset(
         "request_timeout_s",
         "mode",
         "tags",
-        "account",
-        "instance",
         "max_execution_time_s",
     }
 )
@@ -50,7 +48,7 @@ class Policy:
         if self.journal is not None:
             if not isinstance(self.journal, str | Path):
                 raise DtypeError(f'`journal` must be a path; got {self.journal!r}. Use "jobs.sqlite3".')
-            object.__setattr__(self, "journal", str(self.journal))
+            object.__setattr__(self, "journal", str(Path(self.journal).absolute()))
         _check_seconds("timeout_s", self.timeout_s, above=0.0)
         _check_seconds("retry_s", self.retry_s)
         if not isinstance(self.reuse_exact, bool):

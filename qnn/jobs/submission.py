@@ -15,6 +15,7 @@ from qnn._run import current_run
 from qnn.errors import BackendError, JobTimeoutError, JournalError, QnnError
 from qnn.jobs.journal import Journal
 from qnn.jobs.policy import Policy
+from qnn.jobs.retrying import TRANSIENT
 from qnn.jobs.service import Request, Service
 from qnn.jobs.tracking import Tracker
 from qnn.jobs.watching import Stopped, Watcher
@@ -35,7 +36,7 @@ def carry_out(
     A request that the journal knows from this run is not submitted again: its result is taken, or its job is waited
     for. Requests that fail for now are repeated with growing pauses; where an answer was lost, the job is looked up by
     its tag first. When a job fails for good, no more are submitted, and those still queued are cancelled.
-    Every job counts in the meter, those that the journal answers too.
+    Every job counts in the meter, and for open budgets, those that the journal answers too.
 
     Args:
         service: where the jobs run.
@@ -44,16 +45,33 @@ def carry_out(
         specification: plain data from which the backend can be made again, for `qnn jobs wait`.
 
     Raises:
+        BudgetError: a budget has no room for all of them; nothing was submitted.
         JournalError: the journal cannot be read or written; jobs that were submitted are in its `job_ids`.
         JobTimeoutError: jobs did not end in time; they go on, and the same run finds them again.
         BackendError: the provider refused or failed; subclasses say how. Its `job_ids` are the jobs under way.
     """
     call = _Call(service, requests, policy, specification)
+    _meter.reserve(**_used(requests))
     try:
         return call.results()
+    except BaseException:
+        begun = {id(request) for request in call.begun}
+        _meter.give_back(**_used([request for request in requests if id(request) not in begun]))
+        raise
     finally:
         for request in call.begun:
             _meter.record(circuits=request.n_circuits, shots=request.shots, jobs=1)
+
+
+def _used(requests: Sequence[Request]) -> dict[str, Any]:
+    """What requests use; seconds are None where one of them has no estimate."""
+    seconds = [request.seconds for request in requests]
+    return {
+        "circuits": sum(request.n_circuits for request in requests),
+        "shots": sum(request.shots for request in requests),
+        "jobs": len(requests),
+        "seconds": None if None in seconds else sum(s or 0.0 for s in seconds),
+    }
 
 
 class _Call:
@@ -94,6 +112,9 @@ class _Call:
             raise
         except JournalError as error:
             self._name(error, "The same run finds them again by their tags.")
+            raise
+        except TRANSIENT as error:
+            self._name(error, "They go on; the same run finds them again.")
             raise
         except QnnError as error:
             cancelled = self._cancel_queued()
@@ -137,10 +158,10 @@ class _Call:
             raise
 
     def _cancel_queued(self) -> int:
-        """How many jobs were cancelled before they began; gives up at the first request that fails."""
+        """How many jobs were cancelled before they began."""
         cancelled = 0
-        with suppress(QnnError):  # what went wrong before is what the caller is told
-            for tracker in self._trackers:
+        for tracker in self._trackers:
+            with suppress(QnnError):  # what went wrong before is what the caller is told
                 cancelled += tracker.cancel_if_queued()
         return cancelled
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from qnn.errors import (
     BackendUnavailableError,
     CapabilityError,
     CircuitRefusedError,
+    JobFailedError,
     QuotaError,
 )
 from qnn.jobs.journal import Journal
@@ -28,6 +31,16 @@ _REFUSALS = (ArgumentError, AuthenticationError, CapabilityError, CircuitRefused
 _PATIENCE_S = 0.5  # between two looks at a row that another process works on
 _at_work: set[tuple[str, int]] = set()  # rows that threads of this process are submitting
 _at_work_lock = Lock()
+
+
+def _start_anew() -> None:
+    """A forked process has none of its parent's threads."""
+    global _at_work_lock
+    _at_work_lock = Lock()
+    _at_work.clear()
+
+
+os.register_at_fork(after_in_child=_start_anew)
 
 
 class Tracker:
@@ -83,54 +96,83 @@ class Tracker:
         return self._journal.exact(self._request, self._service.name)
 
     def _claimed(self) -> JobRecord:
-        """The row of this job with a remote id: this thread submits it, or waits for whoever does."""
+        """The row of this job with a remote id: this thread submits it, or waits for whoever does.
+
+        Raises:
+            JobFailedError: whoever submitted it meanwhile was refused; it is not tried again by itself.
+        """
+        waited: JobRecord | None = None
         while True:
+            if waited is not None:
+                self._check_not_refused(waited)
             job, new = self._journal.claim(
                 self._request, self._run, self._service.name, self._specification, self._owner
             )
             if job.state != "prepared":
                 self._job = job
                 return job
-            if new or self._may_take(job):
-                mark = job.id, job.attempt
-                with _at_work_lock:
-                    ours = mark not in _at_work
-                    _at_work.add(mark)
+            mark = job.id, job.attempt
+            with _at_work_lock:
+                ours = mark not in _at_work
                 if ours:
-                    try:
-                        return self._submitted(job, new)
-                    finally:
-                        with _at_work_lock:
-                            _at_work.discard(mark)
+                    _at_work.add(mark)
+            if ours:
+                try:
+                    mine = self._unchanged(job) if new else self._taken(job)
+                    found = None if mine is None else self._submitted(mine, new)
+                    if found is not None:
+                        return found
+                finally:
+                    with _at_work_lock:
+                        _at_work.discard(mark)
+            waited = job
             self._watcher.pause(_PATIENCE_S, "submitted by another process")
 
-    def _may_take(self, job: JobRecord) -> bool:
-        """Whether nobody else is at work on a prepared row; it is then this process's."""
-        own = job.owner == self._owner
-        if not own and is_alive(job.owner, job.prepared_at):
-            return False
+    def _check_not_refused(self, waited: JobRecord) -> None:
+        latest = self._journal.latest(waited.id)
+        if latest is not None and latest.attempt == waited.attempt and latest.state in ("failed", "cancelled"):
+            raise JobFailedError(
+                f"A job on {self._service.name}, which another process submitted, was {latest.state}: "
+                f"{latest.error or 'no reason given'} The same run submits it anew when it is started again."
+            )
+
+    def _unchanged(self, job: JobRecord) -> JobRecord | None:
+        """The row, unless another thread of this process has been at work on it since it was made."""
+        return job if self._journal.latest(job.id) == job else None
+
+    def _taken(self, job: JobRecord) -> JobRecord | None:
+        """The row as it is now, if nobody else is at work on it and it is this process's from now on."""
+        if job.owner != self._owner and is_alive(job.owner, job.spoke_at):
+            return None
         return self._journal.take_over(job, self._owner)
 
-    def _submitted(self, job: JobRecord, new: bool) -> JobRecord:
-        """The row with the provider's id: found by its tag if it may have arrived before, else submitted."""
+    def _submitted(self, job: JobRecord, new: bool) -> JobRecord | None:
+        """The row with the provider's id: found by its tag if it may have arrived before, else submitted.
+
+        None where the job has become that of another process.
+        """
         self._job = job
         may_have_arrived = not new
-        sent_at = job.prepared_at or 0.0
+        age = time.time() - (job.prepared_at or 0.0)
+        window = self._service.lookup_s
+        sent_at = monotonic() - min(max(age, 0.0), window)  # by a clock that does not jump
 
-        def attempt() -> str:
+        def attempt() -> str | None:
             nonlocal may_have_arrived, sent_at
             if may_have_arrived:
-                found = self._watcher.looked_up(job.tag, sent_at)
+                if not self._journal.speak(job, self._owner, sending=False):
+                    return None
+                found = self._watcher.looked_up(job.tag, sent_at + window - monotonic())
                 if found is not None:
                     return found
-            may_have_arrived = False
             payload = self._request.payload()
-            self._journal.renew(job)
-            sent_at = time.time()
+            if not self._journal.speak(job, self._owner, sending=True):
+                return None
+            may_have_arrived = False
             try:
                 return self._service.submit(payload, job.tag)
             except BackendUnavailableError:
-                may_have_arrived = True
+                may_have_arrived, sent_at = True, monotonic()  # it may arrive as late as this
                 raise
 
         try:
@@ -139,6 +181,8 @@ class Tracker:
             if not may_have_arrived:
                 self._journal.failed(job, str(error))
             raise
+        if self.remote_id is None:
+            return None
         self._journal.submitted(job, self.remote_id)
         latest = self._journal.latest(job.id)
         self._job = latest if latest is not None else job
@@ -146,12 +190,13 @@ class Tracker:
 
     def cancel_if_queued(self) -> bool:
         """Cancel the job where the provider has not begun it; whether it was."""
-        if self._job is None or self.remote_id is None or self._service.state(self.remote_id) != "queued":
+        if self._job is None or self.remote_id is None:
+            return False
+        latest = self._journal.latest(self._job.id)
+        if latest is None or latest.state != "submitted" or self._service.state(self.remote_id) != "queued":
             return False
         self._service.cancel(self.remote_id)
         if self._service.state(self.remote_id) != "cancelled":
             return False
-        latest = self._journal.latest(self._job.id)
-        if latest is not None and latest.state == "submitted":
-            self._journal.cancelled(latest)
+        self._journal.cancelled(latest)
         return True

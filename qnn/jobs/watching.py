@@ -16,7 +16,7 @@ from qnn.errors import JobFailedError, JobNotFoundError, JobTimeoutError, QnnErr
 from qnn.jobs.journal import Journal
 from qnn.jobs.policy import Policy
 from qnn.jobs.record import JobRecord
-from qnn.jobs.retrying import patiently
+from qnn.jobs.retrying import TRANSIENT, patiently
 from qnn.jobs.service import Service
 
 T = TypeVar("T")
@@ -44,10 +44,10 @@ class Watcher:
     def fetched(self, job: JobRecord) -> list[np.ndarray]:
         """The result from the provider, kept before it is returned."""
         assert job.remote_id is not None
-        remote_id = job.remote_id
+        remote_id, began = job.remote_id, monotonic()
         interval = min(_FIRST_LOOK_S, self._service.poll_interval_s)
         while True:
-            state = self.patiently(lambda: self._state(job, remote_id))
+            state = self.patiently(lambda: self._state(job, remote_id, began))
             if state == "done":
                 break
             if state in ("failed", "cancelled"):
@@ -65,11 +65,12 @@ class Watcher:
         self._journal.finished(job, result, used)
         return result
 
-    def _state(self, job: JobRecord, remote_id: str) -> str:
+    def _state(self, job: JobRecord, remote_id: str, began: float) -> str:
         try:
             return self._service.state(remote_id)
         except JobNotFoundError as error:
-            if time.time() - (job.submitted_at or 0.0) < self._service.lookup_s:
+            age = time.time() - (job.submitted_at or 0.0)
+            if age < self._service.lookup_s and monotonic() - began < self._service.lookup_s:
                 return "queued"  # the provider lists it later than it accepted it
             error.args = (f"{error} `qnn jobs cancel {job.id}` gives it up; the same run then submits it anew.",)
             raise
@@ -87,11 +88,12 @@ class Watcher:
             "Look at it at the provider; the same run submits it anew when it is started again."
         )
 
-    def looked_up(self, tag: str, sent_at: float) -> str | None:
-        """The job that was sent with `tag`, waited for as long as a provider may need to list it."""
+    def looked_up(self, tag: str, left_s: float) -> str | None:
+        """The job that was sent with `tag`, looked for during `left_s` seconds, in which it may come to be listed."""
+        until = monotonic() + left_s
         while True:
             found = self._service.find(tag)
-            left = sent_at + self._service.lookup_s - time.time()
+            left = until - monotonic()
             if found is not None or left <= 0:
                 return found
             self.pause(min(left, max(0.05, self._service.lookup_s / 10)), "looked up")
@@ -99,7 +101,15 @@ class Watcher:
     def patiently(self, call: Callable[[], T]) -> T:
         """The result of `call`, made again while it fails for now, and not beyond the deadline."""
         left = math.inf if self._deadline is None else max(0.0, self._deadline - monotonic())
-        return patiently(call, min(self._policy.retry_s, left), self._stop)
+        try:
+            return patiently(call, min(self._policy.retry_s, left), self._stop)
+        except TRANSIENT as error:
+            if left >= self._policy.retry_s:
+                raise
+            raise JobTimeoutError(
+                f"`timeout_s` must be long enough for {self._service.name} to answer; got "
+                f"{self._policy.timeout_s:g} s, after which it said: {error}"
+            ) from error
 
     def pause(self, seconds: float, until: str) -> None:
         """Wait a little.
