@@ -232,7 +232,7 @@ def test_specification_has_what_differs_from_the_defaults():
     options = {"noise": 0.01, "sampler": "braket"}
     assert Braket("local_dm", **options).specification() == {"name": "braket:local_dm", **options}
     options = {"sampler": "braket", "s3_folder": "amazon-braket-a/b", "timeout_s": 5.0, "max_parallel": 2}
-    options |= {"journal": "jobs.sqlite3", "retry_s": 0.0, "reuse_exact": True}
+    options |= {"journal": "/nowhere/jobs.sqlite3", "retry_s": 0.0, "reuse_exact": True}
     assert Braket("sv1", **options).specification() == {"name": "braket:sv1", **options}
 
 

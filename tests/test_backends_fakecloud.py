@@ -148,7 +148,7 @@ def test_names_options_and_specification(options, cloud):
     assert backend.name == cloud.name == f"fakecloud:{cloud.url}" and resolve(cloud.name) is backend
     assert backend.specification() == {"name": cloud.name}
     chosen = {
-        "keyed": False, "max_executions": 5, "timeout_s": 3.0, "retry_s": 0.0, "journal": "a.sqlite3",
+        "keyed": False, "max_executions": 5, "timeout_s": 3.0, "retry_s": 0.0, "journal": "/nowhere/a.sqlite3",
         "reuse_exact": True, "poll_interval_s": 0.5, "lookup_s": 2.0, "max_parallel": 4, "request_timeout_s": 9.0,
     }  # fmt: skip
     backend = resolve(cloud.name, token=TOKEN, **chosen)

@@ -288,9 +288,9 @@ def test_specification_repeats_the_options():
     }  # fmt: skip
     assert from_specification(specification).specification() == specification
     assert IBM(GenericBackendV2(2)).specification() is None
-    waiting = {"name": "ibm:ibm_torino", "timeout_s": 5.0, "retry_s": 0.0, "journal": "here.sqlite3"}
+    waiting = {"name": "ibm:ibm_torino", "timeout_s": 5.0, "retry_s": 0.0, "journal": "/nowhere/here.sqlite3"}
     machine = from_specification(waiting)
-    assert machine.specification() == waiting and machine.policy == Policy("here.sqlite3", 5.0, 0.0)
+    assert machine.specification() == waiting and machine.policy == Policy("/nowhere/here.sqlite3", 5.0, 0.0)
     assert IBM("ibm_torino").policy == Policy() and IBM("fake_manila").service() is None
 
 
