@@ -23,9 +23,9 @@ from torch import nn
 
 import qnn
 from qnn._files import write_atomic
-from qnn.compression.classical_pruning import prune_classical
 from qnn.compression.measuring import measure
-from qnn.compression.quantising import quantize
+from qnn.compression.networks.pruning import prune_classical
+from qnn.compression.quantisation.quantising import quantize
 from qnn.compression.report import CompressionReport
 from qnn.compression.tuning import tune, tuning_config
 

@@ -19,9 +19,9 @@ import torch
 
 import qnn
 from qnn._files import write_atomic
-from qnn.compression.distilling import distill
+from qnn.compression.distillation.distilling import distill
 from qnn.compression.report import CompressionReport
-from qnn.compression.surrogate import surrogate
+from qnn.compression.surrogates.series import surrogate
 
 DOCS = Path(__file__).parents[1] / "docs"
 BUDGET = {"epochs": 60, "learning_rate": 0.01, "scheduler": "cosine", "progress": False}

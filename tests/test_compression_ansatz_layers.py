@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from qnn.circuits.ansatze import ANSATZE
-from qnn.compression.ansatz_layers import ansatz_layers
-from qnn.compression.circuit_layers import rewritten
+from qnn.compression.circuits.ansatz_layers import ansatz_layers
+from qnn.compression.circuits.circuit_layers import rewritten
 from qnn.errors import ArgumentError
 from qnn.layers import QuantumLayer
 

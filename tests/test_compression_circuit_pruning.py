@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import qnn
-from qnn.compression.circuit_pruning import prune_circuits
+from qnn.compression.circuits.pruning import prune_circuits
 from qnn.compression.pruning import prune
 from qnn.errors import ArgumentError, DtypeError, UnknownNameError
 from qnn.layers import QuantumLayer

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from qnn import FitConfig, QuantumLayer, QuantumNeuralNetwork, build_baseline, load, save
-from qnn.compression.classical_pruning import prune_classical
-from qnn.compression.tracing import free_widths
-from qnn.compression.weight_pruning import prunable
+from qnn.compression.networks.pruning import prune_classical
+from qnn.compression.networks.tracing import free_widths
+from qnn.compression.networks.weight_pruning import prunable
 from qnn.errors import ArgumentError, DtypeError, NotFiniteError, ShapeError, UnknownNameError
 
 X = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import qnn
-from qnn.compression.distilling import distill
+from qnn.compression.distillation.distilling import distill
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, ShapeError
 from qnn.training import Callback, evaluate
 

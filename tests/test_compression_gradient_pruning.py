@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qnn._meter import measure
-from qnn.compression.gradient_pruning import GradientPruning, drawn
+from qnn.compression.circuits.gradient_pruning import GradientPruning, drawn
 from qnn.errors import ArgumentError, DtypeError
 from qnn.gradients import subset
 from qnn.layers import QuantumLayer

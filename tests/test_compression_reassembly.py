@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import qnn
-from qnn.compression.angle_sums import entries_of
-from qnn.compression.circuit_layers import rewritten, trainable_rotations
+from qnn.compression.circuits.angle_sums import entries_of
+from qnn.compression.circuits.circuit_layers import rewritten, trainable_rotations
 from qnn.layers import QuantumLayer
 
 

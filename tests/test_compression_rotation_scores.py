@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from qnn._meter import measure
-from qnn.compression.circuit_layers import quantum_layers
-from qnn.compression.rotation_scores import by_angle, by_fisher, by_gradient
+from qnn.compression.circuits.circuit_layers import quantum_layers
+from qnn.compression.circuits.rotation_scores import by_angle, by_fisher, by_gradient
 from qnn.errors import ArgumentError, CapabilityError, UnknownNameError
 from qnn.layers import QuantumLayer
 

@@ -14,9 +14,9 @@ from qnn.circuits.angle_map import AngleMap
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.gates import GATES
 from qnn.circuits.observables import Expectation, Probabilities, pauli
-from qnn.compression.angle_sums import taken_apart
-from qnn.compression.reassembly import put_together
-from qnn.compression.simplification import period, simplified, wrapped
+from qnn.compression.circuits.angle_sums import taken_apart
+from qnn.compression.circuits.reassembly import put_together
+from qnn.compression.circuits.simplification import period, simplified, wrapped
 
 _SIMILAR = (
     "RX",

@@ -8,7 +8,7 @@ import torch
 
 import qnn
 from qnn._meter import measure as measure_usage
-from qnn.compression.surrogate import surrogate
+from qnn.compression.surrogates.series import surrogate
 from qnn.errors import ArgumentError, BundleError, DtypeError, ShapeError, UnknownNameError, UnsupportedError
 from qnn.layers import FourierSurrogate
 

@@ -1,16 +1,16 @@
 """Models made smaller, cheaper, or something else: pruning, distillation, quantisation, surrogates, with proof."""
 
 from qnn.compression.bundles import compress_bundle
-from qnn.compression.circuit_pruning import prune_circuits
-from qnn.compression.classical_pruning import prune_classical
+from qnn.compression.circuits.gradient_pruning import GradientPruning
+from qnn.compression.circuits.pruning import prune_circuits
 from qnn.compression.deployment import Latency, compare_latency, latency_table
-from qnn.compression.distilling import distill
-from qnn.compression.gradient_pruning import GradientPruning
+from qnn.compression.distillation.distilling import distill
 from qnn.compression.measuring import Measurement, measure
+from qnn.compression.networks.pruning import prune_classical
 from qnn.compression.pruning import prune
-from qnn.compression.quantising import quantize
+from qnn.compression.quantisation.quantising import quantize
 from qnn.compression.report import CompressionReport, table
-from qnn.compression.surrogate import surrogate
+from qnn.compression.surrogates.series import surrogate
 
 __all__ = [
     "CompressionReport",

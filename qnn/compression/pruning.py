@@ -60,8 +60,8 @@ def prune(
 def _of(part: str) -> tuple[Iterable[str], Any]:
     """The methods of a part, and the function that knows them."""
     if part == "circuit":
-        from qnn.compression.circuit_pruning import prune_circuits
+        from qnn.compression.circuits.pruning import prune_circuits
 
         return CIRCUIT_METHODS, prune_circuits
-    classical = importlib.import_module("qnn.compression.classical_pruning")
+    classical = importlib.import_module("qnn.compression.networks.pruning")
     return classical.METHODS, classical.prune_classical

@@ -1,0 +1,1 @@
+"""Pruning of the classical parts of a network: weights, neurons and channels, whole layers."""

@@ -1,0 +1,1 @@
+"""Fewer bits: int8 for classical layers, grids of angles for circuits."""

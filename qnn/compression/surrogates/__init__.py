@@ -1,0 +1,1 @@
+"""Classical surrogates of quantum layers: their Fourier series."""
