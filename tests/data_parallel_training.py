@@ -18,6 +18,7 @@ from qnn.training import Callback, Checkpoint, fit
 CASES = {
     "adam": {},
     "shots": {"shots": 20},
+    "calibration": {"shots": 20, "mitigation": "readout"},
     "spsa of the layer": {"gradient": "spsa"},
     "lbfgs": {"optimizer": "lbfgs", "batch_size": None, "learning_rate": 0.5},
     "weights": {"sample_weight": torch.arange(41.0), "l2_penalty": 0.01, "max_gradient_norm": 0.1},
@@ -37,10 +38,10 @@ class Gradients(Callback):
 
 
 class Network(torch.nn.Module):
-    def __init__(self, shots, unused, gradient):
+    def __init__(self, shots, unused, gradient, mitigation):
         super().__init__()
         layer = qnn.QuantumLayer(
-            2, 1, shots=shots, gradient=gradient, dtype=torch.float64
+            2, 1, shots=shots, gradient=gradient, mitigation=mitigation, dtype=torch.float64
         )  # its seed: each process draws its own
         self.network = torch.nn.Sequential(torch.nn.Linear(4, 2), layer, torch.nn.Linear(2, 2)).double()
         self.unused = torch.nn.Linear(1, 1) if unused else None
@@ -53,7 +54,8 @@ def train(case, folder, epochs=2):
     options = {"batch_size": 20, **CASES[case]}
     rank = int(os.environ.get("RANK", "0"))
     torch.manual_seed(rank)  # processes differ in their weights and roots, until `fit` makes them alike
-    model = Network(options.pop("shots", None), options.pop("frozen", False), options.pop("gradient", "auto"))
+    given = {"shots": None, "frozen": False, "gradient": "auto", "mitigation": None}
+    model = Network(*(options.pop(name, default) for name, default in given.items()))
     if case in QUANTUM_OPTIMIZERS:
         options["optimizer"] = QUANTUM_OPTIMIZERS[case](model, 0.1, 0)
     x = torch.randn(41, 4, generator=torch.Generator().manual_seed(0)).double()  # batches of 20, 20 and 1 row

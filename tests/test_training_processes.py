@@ -32,7 +32,7 @@ def flat(rows):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "case", ["adam", "shots", "lbfgs", "weights", "unused", "natural-gradient", "rotosolve", "spsa"]
+    "case", ["adam", "shots", "calibration", "lbfgs", "weights", "unused", "natural-gradient", "rotosolve", "spsa"]
 )
 def test_two_processes_compute_what_one_does(results, case):
     one, two = (result[case] for result in results)
