@@ -119,8 +119,8 @@ class Budget:
                     )
                 if self.used[unit] + amount > limit * (1 + 1e-9):  # seconds are sums of floats
                     raise BudgetError(
-                        f"The budget of {limit:,} {unit} is used up: {self.used[unit]:,.6g} are used, and what comes "
-                        f"next needs {amount:,.6g}. Nothing of it was submitted. Give a larger `max_{unit}`."
+                        f"The budget of {limit:,} {unit} does not suffice: {self.used[unit]:,.6g} are used, and what "
+                        f"comes next needs {amount:,.6g}. Nothing of it was submitted. Give a larger `max_{unit}`."
                     )
             for unit, amount in wanted.items():
                 self.used[unit] += amount or 0

@@ -247,7 +247,7 @@ def test_a_budget_refuses_before_anything_runs_on_this_machine(tmp_path, monkeyp
     executable = Braket().compile(Circuit(1, (), z_on_every_wire(1)))
     with _meter.measure() as usage, _meter.budget(max_circuits=3) as budget:
         executable.run(no_angles(2))
-        with pytest.raises(BudgetError, match="The budget of 3 circuits is used up"):
+        with pytest.raises(BudgetError, match="The budget of 3 circuits does not suffice"):
             executable.run(no_angles(2))
     assert usage.circuits == budget.used["circuits"] == 2
     assert not list(tmp_path.iterdir())  # no journal for what runs here

@@ -329,7 +329,7 @@ def test_the_journal_is_where_it_was_asked_for(service, tmp_path):
 def test_budgets_refuse_before_anything_is_submitted(service):
     executable = small_sets(service)
     with _meter.budget(max_jobs=3, max_shots=1000) as budget:
-        with pytest.raises(BudgetError, match="The budget of 3 jobs is used up"):
+        with pytest.raises(BudgetError, match="The budget of 3 jobs does not suffice"):
             executable.run(no_angles(7), shots=10)
         assert not service.tasks
         executable.run(no_angles(5), shots=10)

@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_not_executed(backend, unit, executed):
     with _meter.budget(**{f"max_{unit}": used - 1}) as left:
         run()
         executed.clear()
-        with pytest.raises(BudgetError, match=f"The budget of .* {unit} is used up"):
+        with pytest.raises(BudgetError, match=f"The budget of .* {unit} does not suffice"):
             run()
         assert not executed and left.used[unit] == used // 2
     run()

@@ -109,7 +109,7 @@ def test_budgets_in_local_mode_hold_without_seconds():
     with _meter.budget(max_seconds=0.0, max_jobs=2) as budget:
         executable.run(no_angles(2), shots=100, keys=keys(2))
         assert budget.used == {"jobs": 2, "shots": 200, "circuits": 2, "seconds": 0}
-        with _meter.measure() as usage, pytest.raises(BudgetError, match="budget of 2 jobs is used up"):
+        with _meter.measure() as usage, pytest.raises(BudgetError, match="budget of 2 jobs does not suffice"):
             executable.run(no_angles(1), shots=100, keys=keys(1))
     assert usage == _meter.Usage() and executable.seconds_for(2, 100) > 4
 

@@ -393,7 +393,7 @@ def test_a_budget_of_seconds_refuses_before_anything_is_sent(cloud):
     with _meter.budget(max_seconds=1.5 * needed) as budget:
         run(backend)
         assert budget.used["seconds"] == needed
-        with pytest.raises(BudgetError, match="seconds is used up"):
+        with pytest.raises(BudgetError, match="seconds does not suffice"):
             run(backend, root=1)
     assert cloud.posts() == 1
 

@@ -143,7 +143,7 @@ def test_a_job_that_the_provider_forgot_is_never_submitted_again_by_itself(tmp_p
     service.faults.clear()
     service.jobs.clear()
     service.lookup_s = 0.0
-    with pytest.raises(errors.JobNotFoundError, match=r"`qnn jobs cancel [0-9a-f]{24}` gives it up"):
+    with pytest.raises(errors.JobNotFoundError, match=r"`qnn jobs cancel [0-9a-f]{24} --journal \S+` gives it up"):
         squares(service, policy, [3])
     assert service.calls.count("submit") == 1
 
@@ -302,5 +302,5 @@ def test_a_budget_gets_back_what_was_not_submitted(policy):
                 squares(service, policy, [3])
         assert left.used["jobs"] == 0
         assert squares(service, policy, [3]) == [[9]]
-        with pytest.raises(errors.BudgetError, match="budget of 1 jobs is used up"):
+        with pytest.raises(errors.BudgetError, match="budget of 1 jobs does not suffice"):
             squares(service, policy, [4])

@@ -192,7 +192,13 @@ def test_no_token_gets_out(tmp_path, capsys, monkeypatch):
         qnn.save(model, tmp_path / "bundle")
         said += [repr(model), str(model[1].explain()), json.dumps(model[1].backend.specification())]
         journal = ["--journal", str(tmp_path / "jobs.sqlite3")]
-        for words in (["list"], ["list", "--json"], ["export"], ["wait"], ["prune", "--results-only"]):
+        for words in (
+            ["list"],
+            ["list", "--json"],
+            ["export"],
+            ["wait"],
+            ["prune", "--results-only", "--older-than", "0"],
+        ):
             assert main(["jobs", *words, *journal]) == 0
         wrong = FakeCloud(cloud.admin.url, "a-wrong-secret", journal=tmp_path / "jobs.sqlite3")
         with pytest.raises(errors.AuthenticationError) as caught:
@@ -247,7 +253,11 @@ def test_the_command_line_shows_awaits_and_cancels(tmp_path, capsys, monkeypatch
             assert network(backend)(X).shape == (7, 2)
         assert len(cloud.admin.tags()) == 3
         assert said("prune", "--older-than", "1") == "0 jobs forgotten.\n"
-        assert said("prune") == "3 jobs forgotten.\n"
+        assert "`ID` or `--older-than` must be given to prune" in said("prune", code=2)
+        assert said("prune", "--run", "a", "--run", "a") == "1 jobs forgotten.\n"
+        assert said("prune", "--backend", "fakecloud") == "2 jobs forgotten.\n"
+        assert "there is no file" in said("list", "--journal", str(tmp_path / "typo"), code=2)
+        assert not (tmp_path / "typo").exists()
         assert said("list").startswith("No such jobs")
 
 
@@ -263,8 +273,9 @@ def test_a_job_is_given_up_only_on_request(tmp_path, monkeypatch):
         with run_scope("a"), pytest.raises(errors.JobNotFoundError, match=r"`qnn jobs cancel [0-9a-f]{24}`"):
             network(backend)(X)
         assert not cloud.admin.tags()
+        monkeypatch.setenv("QNN_FAKECLOUD_TOKEN", TOKEN)
         with contextlib.redirect_stdout(io.StringIO()):
-            assert main(["jobs", "cancel", "--run", "a", "--forget"]) == 0
+            assert main(["jobs", "cancel", "--run", "a"]) == 0
         with run_scope("a"):
             network(backend)(X)
         assert len(cloud.admin.tags()) == 1

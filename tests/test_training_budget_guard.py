@@ -104,7 +104,7 @@ def test_several_guards_leave_nothing_behind():
 def test_seconds_that_a_run_used_before_it_was_resumed_count(tmp_path):
     options = {"batch_size": 3, "progress": False, "restore_best": False, "checkpoint": tmp_path}
     fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=1.5)], epochs=1, **options)
-    with pytest.raises(BudgetError, match=r"budget of 1.5 seconds is used up: 1.5 are used"):
+    with pytest.raises(BudgetError, match=r"budget of 1.5 seconds does not suffice: 1.5 are used"):
         fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=1.5)], epochs=2, **options)
     assert fit(Reserving(), (X, Y), callbacks=[BudgetGuard(max_seconds=3.0)], epochs=2, **options).steps == 6
 

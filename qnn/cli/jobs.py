@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     from qnn.jobs import Journal
 
     journal = Journal(arguments.journal)
+    if arguments.journal is not None and not arguments.journal.is_file():
+        raise ArgumentError(f'`--journal` must be a journal; there is no file "{arguments.journal}". Check the path.')
     code: int = arguments.perform(arguments, journal, _chosen(arguments, journal))
     return code
 
@@ -70,9 +72,11 @@ def _action(
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
     parser.add_argument("ids", nargs="+" if wants_ids else "*", metavar="ID", help="ids, or how they begin")
-    parser.add_argument("--run", dest="of_run", metavar="RUN", help="only jobs of this run")
+    parser.add_argument(
+        "--run", dest="of_run", metavar="RUN", help="only jobs of this run, or of those whose id begins so"
+    )
     parser.add_argument("--state", action="append", metavar="STATE", help="only jobs in this state; may be repeated")
-    parser.add_argument("--backend", metavar="NAME", help="only jobs of this backend")
+    parser.add_argument("--backend", metavar="NAME", help="only jobs of this backend, or of those whose name begins so")
     parser.add_argument(
         "--journal", type=Path, metavar="FILE", help="the journal (default: $QNN_JOURNAL, or the user's)"
     )
@@ -155,10 +159,15 @@ def _wait(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]
 def _cancel(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]) -> int:
     from qnn.jobs import give_up
 
-    if not (arguments.ids or arguments.of_run or arguments.state or arguments.backend):
+    if not _narrowed(arguments):
         raise ArgumentError("`ID` must be given to cancel; got none. Name jobs, or give --run, --state or --backend.")
     under_way = [job for job in jobs if job.state in ("prepared", "submitted")]
     return _each(under_way, lambda job: give_up(journal, job, None if arguments.forget else _service(job)))
+
+
+def _narrowed(arguments: argparse.Namespace) -> bool:
+    """Whether the arguments name some jobs."""
+    return bool(arguments.ids or arguments.of_run or arguments.state or arguments.backend)
 
 
 def _each(jobs: Sequence[JobRecord], action: Callable[[JobRecord], JobRecord]) -> int:
@@ -188,6 +197,11 @@ def _export(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecor
 
 
 def _prune(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]) -> int:
+    if arguments.older_than is None and not _narrowed(arguments):
+        raise ArgumentError(
+            "`ID` or `--older-than` must be given to prune, since runs that go on need results of jobs that have "
+            "ended; got none. Use --older-than 30, or --run, --state or --backend."
+        )
     if arguments.older_than is not None:
         if not arguments.older_than >= 0:
             raise ArgumentError(f"`--older-than` must be days from 0 up; got {arguments.older_than}. Use 30.")
@@ -232,6 +246,8 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if name == "id":
         return str(value)[:_SHORT]
+    if name == "step" and value < 0:  # evaluations, calibrations, work outside a training
+        return "-"
     if name.endswith("_at"):
         return _moment(value)
     if isinstance(value, float):

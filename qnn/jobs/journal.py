@@ -179,7 +179,7 @@ class Journal:
         """All jobs, oldest first, that match.
 
         Args:
-            **filters: `id` (as a prefix), `run`, `state`, `backend` or `circuit`; a value or a sequence of them.
+            **filters: `id`, `run` or `backend` (how they begin), `state` or `circuit`; a value or a sequence of them.
 
         Raises:
             ArgumentError: no such filter.
@@ -191,9 +191,10 @@ class Journal:
             if wanted is None:
                 continue
             choices = [wanted] if isinstance(wanted, str) else list(wanted)
-            each = "substr(id, 1, length(?)) = ?" if name == "id" else f"{name} = ?"
+            begins = name in ("id", "run", "backend")
+            each = f"substr({name}, 1, length(?)) = ?" if begins else f"{name} = ?"
             conditions.append(f"({' OR '.join([each] * len(choices)) or 'FALSE'})")
-            values += [v for choice in choices for v in ([choice, choice] if name == "id" else [choice])]
+            values += [v for choice in choices for v in ([choice, choice] if begins else [choice])]
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         with self._reading() as connection:
             query = f"SELECT {', '.join(_COLUMNS)} FROM jobs {where} ORDER BY prepared_at, id, attempt"

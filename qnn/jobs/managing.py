@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from threading import Event
 
-from qnn.errors import ArgumentError, JobFailedError
+from qnn.errors import ArgumentError, JobFailedError, JobNotFoundError
 from qnn.jobs.journal import Journal
 from qnn.jobs.owner import is_alive
 from qnn.jobs.policy import Policy
@@ -40,8 +40,8 @@ def await_job(journal: Journal, job: JobRecord, service: Service, timeout_s: flo
 def give_up(journal: Journal, job: JobRecord, service: Service | None) -> JobRecord:
     """Cancel a job that has not ended, at the provider where it is known there; the row as it is then.
 
-    A job that a process is submitting is that process's. One that the provider goes on with, although it was asked to
-    cancel it, stays submitted.
+    One that the provider does not know is forgotten here. A job that a process is submitting is that process's; one
+    that the provider goes on with, although it was asked to cancel it, stays submitted.
 
     Args:
         journal: where it stands.
@@ -74,8 +74,11 @@ def give_up(journal: Journal, job: JobRecord, service: Service | None) -> JobRec
         journal.submitted(job, found)
         job = journal.latest(job.id) or job
     remote_id = job.remote_id or ""
-    watcher.patiently(lambda: service.cancel(remote_id))
-    state = watcher.patiently(lambda: service.state(remote_id))
+    try:
+        watcher.patiently(lambda: service.cancel(remote_id))
+        state = watcher.patiently(lambda: service.state(remote_id))
+    except JobNotFoundError:  # nothing is left of it there, and the caller has given it up
+        state = "cancelled"
     if state == "done":  # it came first
         watcher.fetched(job)
     elif state == "cancelled":

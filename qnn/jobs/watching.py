@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from qnn.errors import JobFailedError, JobNotFoundError, JobTimeoutError, QnnError
-from qnn.jobs.journal import Journal
+from qnn.jobs.journal import Journal, default_path
 from qnn.jobs.policy import Policy
 from qnn.jobs.record import JobRecord
 from qnn.jobs.retrying import TRANSIENT, patiently
@@ -72,7 +72,8 @@ class Watcher:
             age = time.time() - (job.submitted_at or 0.0)
             if age < self._service.lookup_s and monotonic() - began < self._service.lookup_s:
                 return "queued"  # the provider lists it later than it accepted it
-            error.args = (f"{error} `qnn jobs cancel {job.id}` gives it up; the same run then submits it anew.",)
+            where = f" --journal {self._journal.path}" if self._journal.path != default_path() else ""
+            error.args = (f"{error} `qnn jobs cancel {job.id}{where}` gives it up; the same run then submits it anew.",)
             raise
 
     def _refuse(self, job: JobRecord, remote_id: str, state: str) -> None:
