@@ -11,8 +11,9 @@ import qnn
 from qnn import QuantumLayer, _meter, _run, _seeding
 from qnn.backends import Aer, FakeCloud, Mitigated
 from qnn.backends.fakecloud_service import FakeCloudService
-from qnn.errors import ArgumentError, BackendError, BudgetError
+from qnn.errors import ArgumentError, AuthenticationError, BackendError, BudgetError
 from qnn.jobs import Journal, run_scope
+from qnn.models.tables import forecast_table
 from qnn.training import Callback, fit
 
 X = torch.rand(6, 2, generator=torch.Generator().manual_seed(0))
@@ -171,11 +172,20 @@ def test_budgets_and_forecasts_hold_the_seconds_of_a_calibration(tmp_path, zne):
                 layer.estimate(X)
                 assert left.used["seconds"] == pytest.approx(once + number * call)
                 assert left.used["jobs"] == 2 + number * (2 if zne else 1)
-            with pytest.raises(BudgetError, match="used up"):
+            with pytest.raises(BudgetError, match="Nothing of it was submitted"):
                 layer.estimate(X)
         forecast = qnn.forecast(layer, 6, **TRAINING)
         assert forecast.qpu_seconds == pytest.approx(once + 2 * forecast.per_epoch.qpu_seconds)
         assert forecast.beforehand.qpu_seconds == once
+
+
+def test_budgets_get_back_a_calibration_that_was_not_submitted(tmp_path):
+    with serving() as cloud:
+        place = FakeCloud(f"http://127.0.0.1:{cloud.port}", "another", journal=str(tmp_path / "j"))
+        executable = Mitigated(place, readout=True).compile(SAMPLED)
+        with qnn.budget(max_seconds=9) as left, pytest.raises(AuthenticationError):
+            executable.run(equal_rows(1), shots=10, keys=keys(1))
+        assert not left.used["jobs"] and left.used["seconds"] == pytest.approx(0)
 
 
 def test_budgets_get_back_what_a_failed_call_has_left():
@@ -184,3 +194,23 @@ def test_budgets_get_back_what_a_failed_call_has_left():
     with qnn.budget(max_jobs=9) as left, pytest.raises(ArgumentError):
         executable.run(equal_rows(1), shots=10)
     assert left.used["jobs"] == 1
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_scores_on_a_table_take_the_calibration_of_the_training(tmp_path, name):
+    """Also where the training was broken off, and another process goes on with it."""
+    x = np.linspace(-1, 1, 12)
+    table = {"x": x, "side": np.where(x < 0, "left", "right")}
+    options = {"n_qubits": 1, "epochs": 2, "backend": "aer", "noise": "fake_manila", "shots": 20}
+    options |= {"mitigation": "readout", "checkpoint": tmp_path}
+    expected = forecast_table(table, "side", **options)
+
+    def train(*callbacks):
+        new_process()
+        with run_scope(name), _meter.measure() as usage:
+            qnn.train_table(table, "side", callbacks=callbacks, progress=False, **options)
+        return usage
+
+    with pytest.raises(OSError, match="pulled out"):
+        train(Stop(1))
+    assert train().jobs == expected.jobs - expected.beforehand.jobs - expected.per_epoch.jobs

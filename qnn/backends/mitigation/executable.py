@@ -209,12 +209,13 @@ class MitigatedExecutable(Executable):
             with run.once.making(self._label(name)) as new:
                 once = self.once(shots) if new else Amount()
                 self._take(needed + once)
+                work = lambda: calibrate(*self._flips, self._wires, *name)
                 try:
-                    work = lambda: calibrate(*self._flips, self._wires, *name)
-                    calibration = apart(run, work, counted=new and run.leads)
+                    with _meter.measure() as spent:
+                        calibration = apart(run, work, counted=new and run.leads)
                     kept[name] = calibration, Readout(self.plan, calibration, bool(self._options.clip))
                 except BaseException:
-                    self._give_back(needed)
+                    self._give_back(needed if spent.jobs else needed + once)
                     raise
             return kept[name]
 
