@@ -106,7 +106,7 @@ def test_rows_beyond_the_limit_are_further_jobs(options):
 def test_budgets_in_seconds_stop_before_the_job(options, cloud):
     executable = FakeCloud(**options).compile(SAMPLED)
     n_jobs = len(cloud.jobs())
-    with _meter.budget(max_seconds=0.05), pytest.raises(BudgetError, match=r"The budget of 0\.05 seconds does not suffice"):
+    with _meter.budget(max_seconds=0.05), pytest.raises(BudgetError, match=r"of 0\.05 seconds does not suffice"):
         executable.run(equal_rows(2), shots=100, keys=keys(2))  # 0.01 + 600e-4
     assert len(cloud.jobs()) == n_jobs
 

@@ -73,7 +73,8 @@ def test_a_limit_stops_it_and_a_larger_one_goes_on(first, capsys, monkeypatch):
     )
     assert main([*TRAIN, "--quiet", "--max-jobs", str(first)]) == 2
     said = capsys.readouterr().err
-    assert f"qnn: The budget of {first} jobs does not suffice" in said and "the same command with a larger limit" in said
+    assert f"qnn: The budget of {first} jobs does not suffice" in said
+    assert "the same command with a larger limit" in said
     assert not Path("iris.qnn").exists() and Path("iris.qnn.checkpoint").exists()
     assert main([*TRAIN, "--dry-run"]) == 0
     assert 'Training goes on from "iris.qnn.checkpoint"' in capsys.readouterr().out
