@@ -255,11 +255,14 @@ class MitigatedExecutable(Executable):
         Raises:
             BudgetError: a budget has no room for it.
         """
-        _meter.reserve(circuits=amount.circuits, shots=amount.shots, jobs=amount.jobs, seconds=self._billed(amount))
+        _meter.reserve(**self._by_unit(amount))
 
     def _give_back(self, amount: Amount) -> None:
-        seconds = -(self._billed(amount) or 0.0)
-        _meter.reserve(circuits=-amount.circuits, shots=-amount.shots, jobs=-amount.jobs, seconds=seconds)
+        _meter.give_back(**self._by_unit(amount))
+
+    def _by_unit(self, amount: Amount) -> dict[str, Any]:
+        counts = {"circuits": amount.circuits, "shots": amount.shots, "jobs": amount.jobs}
+        return {**counts, "seconds": self._billed(amount)}
 
     def _billed(self, amount: Amount) -> float | None:
         """Seconds as a budget counts them: those of machines elsewhere; None where nobody can say."""
