@@ -1,4 +1,4 @@
-"""The examples of the pages about distillation and surrogates run."""
+"""The examples of the pages about compression, distillation and surrogates run."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("page", ["distillation.md", "surrogate.md"])
+@pytest.mark.parametrize("page", ["compression.md", "distillation.md", "surrogate.md"])
 def test_the_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     known: dict = {}
