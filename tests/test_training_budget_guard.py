@@ -115,3 +115,19 @@ def test_limits_that_cannot_be_are_refused():
     for value in (-1, 1.5, True):
         with pytest.raises(ArgumentError, match="`max_shots` must be a whole number from 0 up, or None; got"):
             BudgetGuard(max_shots=value)  # type: ignore[arg-type]
+
+
+def test_what_the_first_step_does_once_is_not_expected_of_every_step():
+    class Calibrated(Metered):
+        once = False
+
+        def forward(self, x):
+            if not self.once:
+                _meter.record(circuits=6, shots=0, jobs=2)
+                self.once = True
+            return super().forward(x)
+
+    end = End()
+    options = {"epochs": 2, "batch_size": 3, "progress": False, "restore_best": False}
+    fit(Calibrated(), (X, Y), callbacks=[BudgetGuard(max_circuits=20), end], **options)  # 6 + 2 epochs of 7
+    assert end.step == 6 and end.usage["circuits"] == 20

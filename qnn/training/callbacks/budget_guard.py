@@ -13,7 +13,8 @@ from qnn.training.callbacks.usage_log import difference, largest
 class BudgetGuard(Callback):
     """Ends training before the step, or the evaluation of an epoch, that would exceed a budget.
 
-    The forecast for a step is the most that a step has used so far; the last step of an epoch, whose batch may be
+    The forecast for a step is the most that a step has used so far, after the first, which may have done what is done
+    once; the last step of an epoch, whose batch may be
     smaller, and the evaluation after it have forecasts of their own. Where a step needs more than every one of its kind
     before, and in the first step, of which nothing is known beforehand, the call that would exceed the budget is
     refused before anything of it is executed or submitted, and `fit` raises `BudgetError`. What a run had used before
@@ -51,7 +52,8 @@ class BudgetGuard(Callback):
 
     def _forget(self) -> None:
         self._used: Usage | None = None
-        self._costs: dict[str, Usage] = {}  # the most used so far, by kind of work
+        self._costs: dict[str, Usage] = {}  # the most used so far, by kind of work, but for the first time
+        self._seen: dict[str, int] = {}  # how often
         self._next = "step"
 
     def on_fit_start(self, state: FitState) -> None:
@@ -87,8 +89,11 @@ class BudgetGuard(Callback):
         """Remember what was used since the last joint."""
         before, self._used = self._used, Usage(**state.usage.as_dict())
         self._budget.used |= self._used.as_dict()  # of all processes, and from before this guard joined
-        if before is not None:
-            self._costs[kind] = largest(self._costs.get(kind, Usage()), difference(self._used, before))
+        if before is None:
+            return
+        cost, self._seen[kind] = difference(self._used, before), self._seen.get(kind, 0) + 1
+        # The first of its kind may hold what is done once, such as a calibration.
+        self._costs[kind] = cost if self._seen[kind] <= 2 else largest(self._costs[kind], cost)
 
     def _check(self, state: FitState) -> None:
         unknown = Usage() if self._next == "evaluation" else self._costs.get("step", Usage())
@@ -104,13 +109,20 @@ class BudgetGuard(Callback):
         """What was used so far, and the forecasts."""
         costs = {kind: usage.as_dict() for kind, usage in self._costs.items()}
         seconds = self._budget.used["seconds"]
-        return {"used": (self._used or Usage()).as_dict(), "seconds": seconds, "costs": costs, "next": self._next}
+        return {
+            "used": (self._used or Usage()).as_dict(),
+            "seconds": seconds,
+            "costs": costs,
+            "seen": self._seen,
+            "next": self._next,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with them; a run that had used up its budget ends at once."""
         self._used = Usage(**state["used"])
         self._budget.used = {**state["used"], "seconds": state["seconds"]}
         self._costs = {kind: Usage(**counts) for kind, counts in state["costs"].items()}
+        self._seen = dict(state["seen"])
         self._next = state["next"]
         if self._run is not None:
             self._check(self._run)
