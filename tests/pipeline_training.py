@@ -11,11 +11,12 @@ import torch.distributed as dist
 
 import qnn
 from qnn.errors import CheckpointError
-from qnn.training import Pipeline, fit
+from qnn.training import BudgetGuard, Pipeline, fit
 
 CASES = {
     "exact": {},
     "shots": {"shots": 20},
+    "clipped": {},
 }
 
 
@@ -33,7 +34,8 @@ def trained(case, staged):
     # 22 rows in batches of 8, 8 and 6, which are 4, 4 and 3 microbatches
     history = fit(
         placed, (x, y, x[:5], y[:5]), epochs=2, batch_size=8, learning_rate=0.05, l2_penalty=0.01, progress=False,
-        sample_weight=(torch.arange(1.0, 23.0), torch.ones(5)),
+        sample_weight=(torch.arange(1.0, 23.0), torch.ones(5)), max_gradient_norm=0.02 if case == "clipped" else None,
+        optimizer="sgd" if case == "clipped" else "adam",
     )  # fmt: skip
     if staged:
         assert all(torch.equal(w, b) for w, b in zip(model.parameters(), before, strict=True))
@@ -48,6 +50,9 @@ def trained(case, staged):
                 assert "pipeline.whole()" in str(error)
             else:
                 raise AssertionError("a checkpoint was accepted")
+        stopped = fit(placed, (x, y), epochs=9, batch_size=8, progress=False, callbacks=[BudgetGuard(max_circuits=200)])
+        assert 0 < stopped.steps < 27, "both processes stop where one sees the budget end"
+        assert stopped.usage.circuits > 0
     weights = torch.cat([w.detach().reshape(-1) for w in model.parameters()]).tolist()
     return {"weights": weights, "losses": [[e["train_loss"], e["validation_loss"]] for e in history.epochs]}
 

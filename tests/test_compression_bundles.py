@@ -102,8 +102,10 @@ def test_an_onnx_file_of_the_compressed_network(bundle, tmp_path):
 def test_what_cannot_be_compressed(bundle, tmp_path):
     with pytest.raises(ArgumentError, match="One of `prune`, `surrogate`, `quantize` must be given; got none"):
         compress_bundle(bundle, tmp_path / "out", "iris")
-    with pytest.raises(ArgumentError, match="`out` must be another place than the bundle that is read"):
-        compress_bundle(bundle, bundle, "iris", prune="angle")
+    (tmp_path / "link").symlink_to(bundle)
+    for same in (bundle, f"{bundle}/../{bundle.name}", tmp_path / "link"):
+        with pytest.raises(ArgumentError, match="`out` must be another place than the bundle that is read"):
+            compress_bundle(bundle, same, "iris", prune="angle")
     (tmp_path / "no bundle").mkdir()
     (tmp_path / "no bundle" / "weights.pt").write_bytes(b"\x80\x04pickle")
     for path in (tmp_path / "no bundle", tmp_path / "nothing"):

@@ -55,11 +55,25 @@ def test_gates_of_the_device_and_circuits_of_a_step():
         described[name] for name in ("depth", "two_qubit_gates", "gates")
     )
     assert found.gates > found.two_qubit_gates and found.device == "fake_manila"
-    assert found.circuits_per_step == layer.explain(4).circuits_per_step
+    with qnn._meter.measure() as usage:  # one real step
+        qnn.fit(net, (rows[0][:4], rows[1][:4]), epochs=1, batch_size=4, restore_best=False, progress=False)
+    assert found.circuits_per_step == usage.circuits == layer.explain(4).circuits_per_step
+    first = torch.nn.Sequential(qnn.QuantumLayer(2, 2, shots=10, gradient="parameter-shift"), torch.nn.Linear(2, 3))
+    alone = measure(first, rows, label="m", device=None, batch_size=4)
+    assert alone.circuits_per_step == first[0].explain(4, input_gradients=False).circuits_per_step
     assert found.shots_per_step == 10 * found.circuits_per_step
     assert (found.n_weights, found.n_quantum_weights) == (2 * 3 + 3 + 6, 6)
     plain = gates_on([layer.circuit], None)
     assert plain["gates"] == len(layer.circuit.operations) and plain["device"] is None
+
+
+def test_modes_of_parts_and_one_logit_and_devices_that_are_none():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 1))
+    net[1].eval()
+    found = measure(net, (torch.randn(6, 2), torch.tensor([0, 1] * 3)), label="m", device=None)
+    assert found.accuracy is not None and net.training and not net[1].training
+    with pytest.raises(ArgumentError, match=r"`device` must be one of IBM's fake devices, or None; got .nope."):
+        gates_on([qnn.QuantumLayer(1, 1).circuit], "nope")
 
 
 def test_latency_is_the_time_of_a_pass():

@@ -11,7 +11,7 @@ from pipeline_training import CASES, trained
 
 from qnn.errors import ArgumentError, DtypeError
 from qnn.training import Pipeline
-from qnn.training.pipeline import _checked_cuts
+from qnn.training.pipeline import _check_stages, _checked_cuts
 
 
 @pytest.mark.slow
@@ -34,6 +34,17 @@ def test_what_cannot_be_a_pipeline_is_refused():
         Pipeline(torch.nn.Sequential(torch.nn.Linear(2, 2)), microbatches=0)
     with pytest.raises(ArgumentError, match=r"must have two processes or more.*got 1. Start the program by torchrun"):
         Pipeline(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)))
+
+
+def test_stages_that_cannot_be_trained_apart_are_refused():
+    linear, drop = torch.nn.Linear(2, 2), torch.nn.Dropout(0.5)
+    for model, told in (
+        ((linear, torch.nn.Tanh()), "stage 1 has parts 1 to 1 and none"),
+        ((linear, linear), "stages 0 and 1 do"),
+        ((linear, torch.nn.Sequential(drop, torch.nn.Linear(2, 2))), r"got Dropout.* in stage 1"),
+    ):
+        with pytest.raises(ArgumentError, match=told):
+            _check_stages(torch.nn.Sequential(*model), (0, 1, 2))
 
 
 def test_cuts():

@@ -127,7 +127,7 @@ def _is_table(bundle: Bundle, data: Any) -> bool:
 
 def _checked(given: Mapping[str, Any], path: str | Path, out: str | Path) -> dict[str, dict[str, Any]]:
     """The steps to do, with their options."""
-    if Path(path).absolute() == Path(out).absolute():
+    if Path(path).resolve() == Path(out).resolve():
         raise ArgumentError(f'`out` must be another place than the bundle that is read; got "{out}" for both.')
     todo: dict[str, dict[str, Any]] = {}
     for step in STEPS:

@@ -16,6 +16,7 @@ from qnn._optional import require
 from qnn.compression.measuring import REPEATS, repeated, timed
 from qnn.errors import ArgumentError
 from qnn.layers import export_onnx
+from qnn.training.isolation import module_mode
 
 
 @dataclass(frozen=True)
@@ -116,15 +117,10 @@ def _compared(
 ) -> Latency:
     """Both in turns, so that what else the machine does falls on both."""
     feed = {session.get_inputs()[0].name: rows.numpy()}
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            ours, theirs = model(rows), torch.from_numpy(session.run(None, feed)[0])
-            passes: tuple[Callable[[], Any], ...] = (lambda: model(rows), lambda: session.run(None, feed))
-            times = [[timed(one) for one in passes] for _ in range(REPEATS)]
-    finally:
-        model.train(was_training)
+    with module_mode(model, training=False), torch.inference_mode():
+        ours, theirs = model(rows), torch.from_numpy(session.run(None, feed)[0])
+        passes: tuple[Callable[[], Any], ...] = (lambda: model(rows), lambda: session.run(None, feed))
+        times = [[timed(one) for one in passes] for _ in range(REPEATS)]
     in_torch, in_onnx = (1e3 * statistics.median(column) for column in zip(*times, strict=True))
     difference = float((ours - theirs).abs().max())
     return Latency(label, len(rows), in_torch, in_onnx, path.stat().st_size, difference, threads)

@@ -18,6 +18,9 @@ from qnn.circuits.circuit import Circuit
 from qnn.errors import ArgumentError, MissingDependencyError, ShapeError
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import Int8Conv2d, Int8Linear, QuantumLayer
+from qnn.models.forecasts import forecast
+from qnn.training import FitConfig
+from qnn.training.isolation import module_mode
 
 #: A heavy-hex device, to whose gates and couplings circuits are transpiled.
 DEVICE = "fake_sherbrooke"
@@ -39,7 +42,8 @@ class Measurement:
         n_weights: scalars of all parameters.
         n_quantum_weights: of those, the angles of circuits.
         bytes: of the parameters and buffers in a safetensors file.
-        latency_ms: median time of a forward pass of `batch_size` rows, without gradients, in milliseconds.
+        latency_ms: median time of a forward pass of `batch_size` rows, without gradients, in milliseconds; None
+            where a circuit is a job at a provider, which is not submitted to be timed.
         batch_size: rows of that pass.
         gates, depth, two_qubit_gates: of all circuits together, after transpiling to `device`; None without circuits.
         device: to which they are transpiled; None where that was not possible.
@@ -55,7 +59,7 @@ class Measurement:
     n_weights: int
     n_quantum_weights: int
     bytes: int
-    latency_ms: float
+    latency_ms: float | None
     batch_size: int
     gates: int | None = None
     depth: int | None = None
@@ -100,7 +104,7 @@ def measure(
     reference = next((p for p in model.parameters() if p.is_floating_point()), None)
     rows = x if reference is None else x.to(reference.device, reference.dtype)
     batch = repeated(rows, batch_size)
-    plans = [layer.explain(batch_size, input_gradients=True) for layer in layers]
+    used = _step_usage(model, batch, repeated(y, batch_size)) if layers else (0, 0)
     with same_samples(model):
         return Measurement(
             label=label,
@@ -108,12 +112,25 @@ def measure(
             n_weights=count_weights(model),
             n_quantum_weights=sum(p.numel() for layer in layers for p in layer.parameters()),
             bytes=size_at_rest(model) if n_bytes is None else n_bytes,
-            latency_ms=latency_ms(model, batch),
+            latency_ms=None if any(layer.backend.capabilities.remote for layer in layers) else latency_ms(model, batch),
             batch_size=batch_size,
             **gates_on([layer.circuit for layer in layers], device),
-            circuits_per_step=sum(plan.circuits_per_step for plan in plans),
-            shots_per_step=sum(plan.shots_per_step for plan in plans),
+            circuits_per_step=used[0],
+            shots_per_step=used[1],
         )
+
+
+def _step_usage(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[int, int]:
+    """Circuits and shots of a training step on these rows, by a forecast; of a pass where nothing is trained."""
+    if any(weight.requires_grad for weight in model.parameters()):
+        with torch.no_grad(), module_mode(model, training=False), same_samples(model):
+            single = y.is_floating_point() or model(x[:1]).reshape(-1).shape[0] == 1
+        loss = "mse" if y.is_floating_point() else ("binary_cross_entropy" if single else "cross_entropy")
+        config = FitConfig(loss=loss, restore_best=False, one_class=True, progress=False)
+        told = forecast(model, (x.cpu(), y.cpu()), 1, len(x), config=config).per_step
+        return told.circuits, told.shots
+    plans = [layer.explain(len(x)) for layer in quantum_modules(model).values() if isinstance(layer, QuantumLayer)]
+    return sum(plan.circuits_per_step for plan in plans), sum(plan.shots_per_step for plan in plans)
 
 
 @contextmanager
@@ -146,15 +163,10 @@ def size_at_rest(model: torch.nn.Module) -> int:
 
 def latency_ms(model: torch.nn.Module, batch: torch.Tensor) -> float:
     """Median time of a forward pass of `batch` (B, D), in milliseconds, after two passes that are not counted."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for _ in range(2):
-                model(batch)
-            times = [timed(lambda: model(batch)) for _ in range(REPEATS)]
-    finally:
-        model.train(was_training)
+    with module_mode(model, training=False), torch.inference_mode():
+        for _ in range(2):
+            model(batch)
+        times = [timed(lambda: model(batch)) for _ in range(REPEATS)]
     return 1e3 * statistics.median(times)
 
 
@@ -178,6 +190,10 @@ def gates_on(circuits: Sequence[Circuit], device: str | None) -> dict[str, Any]:
         return {}
     facts: list[dict[str, Any]] = []
     used = device
+    if device is not None and not device.startswith("fake_"):
+        raise ArgumentError(
+            f'`device` must be one of IBM\'s fake devices, or None; got "{device}". Use "fake_sherbrooke".'
+        )
     if device is not None:
         try:
             backend = resolve(f"ibm:{device}")
@@ -206,25 +222,27 @@ def _test_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _scores(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with module_mode(model, training=False), torch.no_grad():
             outputs = torch.cat([model(part) for part in x.split(512)]).cpu()
     except RuntimeError as error:
         raise ShapeError(f"`data` must have rows that the model takes; got {tuple(x.shape)}: {error}") from error
-    finally:
-        model.train(was_training)
     if y.is_floating_point():
         loss = torch.nn.functional.mse_loss(outputs.reshape(y.shape).double(), y.cpu().double())
         return {"accuracy": None, "accuracy_low": None, "accuracy_high": None, "loss": float(loss), "n_test": len(y)}
-    if outputs.ndim == 1 or outputs.shape[1] == 1:  # one logit of two classes
-        outputs = torch.nn.functional.pad(outputs.reshape(-1, 1), (1, 0))
+    outputs = class_logits(outputs)
     right = int((outputs.argmax(dim=1) == y.cpu()).sum())
     interval = binomtest(right, len(y)).proportion_ci(_LEVEL, method="wilson")
     loss = torch.nn.functional.cross_entropy(outputs.double(), y.cpu())
     found = {"accuracy": right / len(y), "accuracy_low": float(interval.low), "accuracy_high": float(interval.high)}
     return {**found, "loss": float(loss), "n_test": len(y)}
+
+
+def class_logits(outputs: torch.Tensor) -> torch.Tensor:
+    """Logits (N, C) of classes, C at least 2: a single logit is that of the second of two classes."""
+    if outputs.ndim > 1 and outputs.shape[1] > 1:
+        return outputs
+    return torch.nn.functional.pad(outputs.reshape(-1, 1), (1, 0))
 
 
 def repeated(rows: torch.Tensor, n: int) -> torch.Tensor:

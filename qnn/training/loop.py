@@ -176,6 +176,8 @@ def _start(model: torch.nn.Module, data: Any, sample_weight: Any, config: FitCon
         )
     order = Order(len(train), config.batch_size, config.seed)
     optimizer = make_optimizer(weights, config)
+    if isinstance(model, Pipeline):
+        model.check(loss, optimizer)
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
     shared = config.data_parallel
     world = model.world if isinstance(model, Pipeline) else join_world(shared, reference_tensor(model).device)

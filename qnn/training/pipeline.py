@@ -7,6 +7,7 @@ Rows go through the stages in microbatches, so that stages work at the same time
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ from torch import Tensor
 from qnn._integers import whole
 from qnn._seeding import StepScope, current_scope, step_scope
 from qnn.errors import ArgumentError, DtypeError
-from qnn.training.processes import World, join_world
+from qnn.training.losses import OwnLoss
+from qnn.training.optimizers import needs_closure
+from qnn.training.processes import Stages, World, join_world
 
 ShareOfLoss = Callable[[Tensor, Tensor], Tensor]  # (outputs, numbers of rows in the batch) -> scalar
 
@@ -66,6 +69,7 @@ class Pipeline(torch.nn.Module):
         group = join_world(True, torch.device("cpu" if device is None else device))
         self.n_stages, self.rank, self.microbatches = group.size, group.rank, int(microbatches)
         self.cuts = _checked_cuts(model, cuts, self.n_stages)
+        _check_stages(model, (0, *self.cuts, len(model)))
         start, stop = (0, *self.cuts, len(model))[self.rank : self.rank + 2]
         self.stage = torch.nn.Sequential(*(copy.deepcopy(part) for part in list(model)[start:stop]))
         self._whole = [model]  # in a list: no part of this module
@@ -78,7 +82,32 @@ class Pipeline(torch.nn.Module):
     @property
     def world(self) -> World:
         """How the loop sees it: every process has all rows; the first one prints and writes."""
-        return World(self.rank, 1)
+        return Stages(self.rank, 1)
+
+    def clip(self, weights: Sequence[Tensor], max_norm: float) -> None:
+        """Scale the gradients down where the norm over all stages is longer, as `clip_grad_norm_` does."""
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        (total,) = self.world.sum([sum(float(g.double().square().sum()) for g in gradients)])
+        scale = min(1.0, max_norm / (total**0.5 + 1e-6))
+        for gradient in gradients:
+            gradient.mul_(scale)
+
+    def check(self, loss: Any, optimizer: torch.optim.Optimizer) -> None:
+        """Refuse what cannot be trained in stages, in every process alike.
+
+        Raises:
+            ArgumentError: a loss whose parts do not add up, or an optimizer that searches.
+        """
+        if isinstance(loss, OwnLoss):
+            raise ArgumentError(
+                "`loss` must be a named one for a pipeline, whose microbatches must add up; got a function. "
+                'Use loss="cross_entropy", say.'
+            )
+        if needs_closure(optimizer):
+            raise ArgumentError(
+                "`optimizer` must not search for a pipeline, which evaluates once a step; got "
+                f'{type(optimizer).__name__}. Use optimizer="adam".'
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """The model's outputs (B, C), in every process; without gradients."""
@@ -223,6 +252,31 @@ def _checked_cuts(model: torch.nn.Sequential, cuts: Sequence[int] | None, n_stag
             "Leave it out for stages of equal size."
         )
     return numbers
+
+
+def _check_stages(model: torch.nn.Sequential, bounds: Sequence[int]) -> None:
+    """Refuse, in every process alike, stages that cannot be trained apart."""
+    seen: dict[int, int] = {}
+    for stage, (start, stop) in enumerate(itertools.pairwise(bounds)):
+        parts = list(model)[start:stop]
+        weights = [weight for part in parts for weight in part.parameters()]
+        if not any(weight.requires_grad for weight in weights):
+            raise ArgumentError(
+                f"`cuts` must leave a trainable weight in every stage; stage {stage} has parts {start} to {stop - 1} "
+                "and none. Cut elsewhere."
+            )
+        for weight in weights:
+            if seen.setdefault(id(weight), stage) != stage:
+                raise ArgumentError(
+                    f"`model` must not share weights between stages; stages {seen[id(weight)]} and {stage} do. Cut "
+                    "elsewhere."
+                )
+        for part in (inner for outer in parts for inner in outer.modules()):
+            if isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.p > 0:
+                raise ArgumentError(
+                    f"`model` must not draw random numbers by itself in a pipeline, where stages would draw others "
+                    f"than one process; got {part} in stage {stage}. Leave it out."
+                )
 
 
 def _even_cuts(model: torch.nn.Sequential, n_stages: int) -> tuple[int, ...]:

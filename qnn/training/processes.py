@@ -28,6 +28,11 @@ class World:
     rank: int = 0
     size: int = 1
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody to agree with."""
+        return self.size == 1
+
     def share(self, rows: Tensor) -> Tensor:
         """The contiguous part of `rows` that this process takes; shares differ by at most one row, and may be empty."""
         return rows if self.size == 1 else rows.tensor_split(self.size)[self.rank]
@@ -42,7 +47,7 @@ class World:
 
     def sum(self, values: Sequence[float]) -> Sequence[float]:
         """Each number summed over the processes."""
-        if self.size == 1:
+        if self.alone:
             return values
         total = torch.tensor(values, dtype=torch.float64, device=_device())
         dist.all_reduce(total)
@@ -50,7 +55,7 @@ class World:
 
     def any(self, flag: bool) -> bool:
         """Whether it is true in any process."""
-        return flag if self.size == 1 else self.sum([float(flag)])[0] > 0
+        return flag if self.alone else self.sum([float(flag)])[0] > 0
 
     def gather_rows(self, part: Tensor) -> Tensor:
         """The shares of all processes, one after the other, in each of them."""
@@ -68,9 +73,9 @@ class World:
 
     def gather(self, value: Any) -> list[Any]:
         """A small object of each process, in the order of their ranks."""
-        if self.size == 1:
+        if self.alone:
             return [value]
-        found: list[Any] = [None] * self.size
+        found: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(found, value)
         return found
 
@@ -99,6 +104,16 @@ class World:
 
 
 ALONE = World()
+
+
+@dataclass(frozen=True)
+class Stages(World):
+    """Processes that hold the stages of one model: each has all rows, and what one decides holds for all."""
+
+    @property
+    def alone(self) -> bool:
+        """There are others, although rows are not shared."""
+        return False
 
 
 def join_world(wanted: bool, device: torch.device) -> World:

@@ -132,7 +132,10 @@ class _Evaluation:
             check_step(state, state.loss)
             self.notify("on_backward_end")
         if state.config.max_gradient_norm is not None:
-            torch.nn.utils.clip_grad_norm_(state.weights, state.config.max_gradient_norm)
+            if isinstance(state.network, Pipeline):
+                state.network.clip(state.weights, state.config.max_gradient_norm)
+            else:
+                torch.nn.utils.clip_grad_norm_(state.weights, state.config.max_gradient_norm)
 
 
 def _penalty(state: FitState) -> float:

@@ -198,8 +198,10 @@ class _Weights:
                 offset += size
             start += size
         dense = [("shared", i) for i in angle_map.shared_index] + [("rows", i) for i in angle_map.rows_index]
-        self._made_of = [  # of each column of the dense angles; None where no weight is in it
-            {place[entry] for entry in depends[source] if entry in place} if source in depends else None  # type: ignore[index]
+        self._made_of = [  # of each column of the dense angles; None where it is of inputs, or of no weight
+            {place[entry] for entry in depends[source] if entry in place}  # type: ignore[index]
+            if source in depends and source[0] == "shared"
+            else None
             for source in dense
         ]
 

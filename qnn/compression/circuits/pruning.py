@@ -11,7 +11,7 @@ import torch
 from qnn.compression.circuits.ansatz_layers import ansatz_layers
 from qnn.compression.circuits.circuit_layers import quantum_layers, rewritten, trainable_rotations, with_layers
 from qnn.compression.circuits.rotation_scores import by_angle, by_fisher, by_gradient
-from qnn.compression.measuring import DEVICE, Measurement, gates_on, measure
+from qnn.compression.measuring import DEVICE, Measurement, class_logits, gates_on, measure
 from qnn.compression.report import CompressionReport
 from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tuning import outputs, ranking_rows, training_rows, tune, tuning_config
@@ -140,7 +140,7 @@ def _loss(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     y = y.to(found.device)
     if y.is_floating_point():
         return float(torch.nn.functional.mse_loss(found, y.reshape(found.shape).double()))
-    return float(torch.nn.functional.cross_entropy(found, y))
+    return float(torch.nn.functional.cross_entropy(class_logits(found), y))
 
 
 def _size(units: Units) -> int:

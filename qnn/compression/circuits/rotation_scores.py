@@ -17,6 +17,7 @@ from qnn.circuits.angle_map import AngleMap
 from qnn.circuits.circuit import Slot
 from qnn.compression.circuits.circuit_layers import trainable_rotations
 from qnn.compression.circuits.simplification import period
+from qnn.compression.measuring import class_logits
 from qnn.compression.tuning import as_inputs
 from qnn.errors import ArgumentError, unknown_name
 from qnn.gradients import subset
@@ -208,7 +209,7 @@ def _loss_of(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The loss of each row: squared error for real targets, cross-entropy for classes."""
     if y.is_floating_point():
         return (outputs - y.reshape(outputs.shape).to(outputs)).square().reshape(len(y), -1).mean(dim=1)
-    return torch.nn.functional.cross_entropy(outputs, y, reduction="none")
+    return torch.nn.functional.cross_entropy(class_logits(outputs), y, reduction="none")
 
 
 def _pulled_back(circuit: _Angles, call: _Call) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from qnn.compression.measuring import class_logits
 from qnn.compression.shares import Share
 from qnn.compression.tuning import as_inputs, outputs
 from qnn.errors import ArgumentError
@@ -82,7 +83,7 @@ def loss(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     found = outputs(model, x).cpu().double()
     if y.is_floating_point():
         return float(torch.nn.functional.mse_loss(found.reshape(y.shape), y.cpu().double()))
-    return float(torch.nn.functional.cross_entropy(found, y.cpu().long()))
+    return float(torch.nn.functional.cross_entropy(class_logits(found), y.cpu().long()))
 
 
 def _candidates(model: torch.nn.Module, rows: torch.Tensor) -> list[str]:

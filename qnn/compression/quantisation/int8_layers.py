@@ -10,7 +10,7 @@ from torch import nn
 
 from qnn._optional import require
 from qnn.compression.tuning import outputs
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, NotFiniteError
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import (
     HiddenLayer,
@@ -84,7 +84,11 @@ def input_scales(
     Raises:
         ShapeError: the model does not take the rows.
         ArgumentError: a layer sees none of them.
+        NotFiniteError: the rows hold NaN or infinity.
     """
+    if not bool(torch.isfinite(rows).all()):
+        row = int((~torch.isfinite(rows.reshape(len(rows), -1)).all(dim=1)).nonzero()[0])
+        raise NotFiniteError(f"`data` must be finite to calibrate with; got NaN or infinity in row {row}. Drop it.")
     ao = require("torchao.quantization", extra="compress", purpose="Calibration for int8")
     observing = require("torchao.quantization.observer", extra="compress", purpose="Calibration for int8")
     low, high = BOUNDS[reduce_range]
@@ -166,10 +170,11 @@ def _around(layer: Any, activations: str, reduce_range: bool) -> nn.Module:
     """The input or hidden layer whose linear part is int8 already."""
     sizes = layer.linear.in_features, layer.linear.out_features
     new: nn.Module
-    if isinstance(layer, InputLayer):
-        new = Int8InputLayer(*sizes, scale=layer.scale, activations=activations, reduce_range=reduce_range)
-    else:
-        new = Int8HiddenLayer(*sizes, activations=activations, reduce_range=reduce_range)
-        new.activation = layer.activation
+    with torch.random.fork_rng(devices=[]):  # weights that are drawn are replaced
+        if isinstance(layer, InputLayer):
+            new = Int8InputLayer(*sizes, scale=layer.scale, activations=activations, reduce_range=reduce_range)
+        else:
+            new = Int8HiddenLayer(*sizes, activations=activations, reduce_range=reduce_range)
+            new.activation = layer.activation
     new.linear = layer.linear
     return new.train(layer.training)

@@ -9,7 +9,7 @@ import torch
 
 from qnn._integers import whole
 from qnn._optional import require
-from qnn.compression.measuring import DEVICE, Measurement, count_weights, measure, size_at_rest
+from qnn.compression.measuring import DEVICE, Measurement, count_weights, measure, same_samples, size_at_rest
 from qnn.compression.networks.tracing import example_rows
 from qnn.compression.networks.weight_pruning import plain_copy
 from qnn.compression.quantisation.angle_grids import (
@@ -160,7 +160,7 @@ def _moved(model: torch.nn.Module, new: torch.nn.Module, data: Any) -> dict[str,
         rows = example_rows(model, 64)
     else:
         rows = training_rows(getattr(data, "test", data))[0][:_MAX_ROWS]
-    with exact([*_quantum(model), *_quantum(new)]):
+    with same_samples(model), same_samples(new), exact([*_quantum(model), *_quantum(new)]):
         before, after = outputs(model, rows).double(), outputs(new, rows).double()
     apart = (after - before).abs()
     return {

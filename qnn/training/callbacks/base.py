@@ -110,7 +110,7 @@ class FitState:
             For each flag, whether it is true in any process.
         """
         self.agreed = True
-        if self.world.size == 1:
+        if self.world.alone:
             return list(flags)
         wishes = self.world.sum([float(flag) for flag in (self.stop, self.stop_now, *flags)])
         self.stop, self.stop_now, *others = (n > 0 for n in wishes)
