@@ -113,7 +113,7 @@ class BudgetGuard(Callback):
             "used": (self._used or Usage()).as_dict(),
             "seconds": seconds,
             "costs": costs,
-            "seen": self._seen,
+            "seen": dict(self._seen),
             "next": self._next,
         }
 
