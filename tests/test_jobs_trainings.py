@@ -68,6 +68,16 @@ def test_a_bad_day_changes_nothing(bad_day, tmp_path):
         assert history.usage.jobs == len(rows) > len(history.epochs) * 3
 
 
+def test_submissions_that_arrive_twice_are_used_once(tmp_path):
+    """The service does not tell copies apart, as real ones do not: what the second costs, nobody here can save."""
+    with serving(faults={"submit_twice": [1, 0, 1], "submit_answer_lost": [0, 0, 1]}) as cloud:
+        weights, history = trained(network(place(cloud, tmp_path)))
+        rows = Journal(tmp_path / "jobs.sqlite3").jobs()
+        assert weights == EXPECTED and history.usage.jobs == len(rows)
+        assert {job.state for job in rows} == {"done"} and set(cloud.admin.tags()) == {job.tag for job in rows}
+        assert max(cloud.admin.tags().values()) == 2
+
+
 def test_a_job_that_fails_ends_training_and_the_same_run_goes_on(tmp_path):
     with serving(faults={"job_fails": [0, 0, 1]}) as cloud:
         options = {"checkpoint": tmp_path / "run"}
