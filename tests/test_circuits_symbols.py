@@ -100,6 +100,30 @@ def test_what_openqasm_cannot_express_is_named_and_still_drawn() -> None:
     assert isinstance(original.draw(), Figure)
 
 
+def test_selected_weights_keep_their_names_and_a_free_place_is_refused() -> None:
+    def swapped(inputs, w):
+        first, second = torch.index_select(w, -1, torch.tensor([1, 0])).unbind(-1)
+        qml.RX(first[0] * inputs[0] + first[1], 0)
+        qml.RY(second[0] - second[1], 0)
+        return qml.expval(qml.Z(0))
+
+    original = QuantumLayer.from_pennylane(swapped, n_inputs=1, weight_shapes={"w": (2, 2)}, dtype=F64, seed=1)
+    again = QuantumLayer.from_qasm(original.to_qasm(), inputs=["x_0"], observables=[qml.Z(0)], dtype=F64)
+    again.weights.data.copy_(original.w.detach().reshape(-1))
+    torch.testing.assert_close(again(ROWS[:, :1]), original(ROWS[:, :1]), atol=1e-12, rtol=0)
+
+    def by_value(inputs, w):
+        qml.RX(torch.index_select(w, 0, (1.9 * torch.sin(inputs) ** 2).long())[0], 0)
+        qml.RY(inputs[0], 0)
+        return qml.expval(qml.Z(0))
+
+    chooser = QuantumLayer.from_pennylane(by_value, n_inputs=1, weight_shapes={"w": 2}, dtype=F64, seed=1)
+    with pytest.raises(UnsupportedError, match=r"cannot choose an angle by a value that is free.*inputs=\[\.\.\.\]"):
+        chooser.to_qasm()
+    bound = QuantumLayer.from_qasm(chooser.to_qasm(bind=True, inputs=[1.2]), observables=[qml.Z(0)], dtype=F64)
+    torch.testing.assert_close(bound().double(), chooser(torch.tensor([1.2], dtype=F64)).detach(), atol=1e-6, rtol=0)
+
+
 def test_functions_that_openqasm_lacks_can_be_bound() -> None:
     def function(inputs, w):
         qml.RX(torch.erf(inputs[0]) * w[0], 0)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+import qnn
 from qnn._seeding import current_scope
 from qnn.errors import ArgumentError, NotFiniteError, ShapeError, UnknownNameError
 from qnn.training import evaluate
@@ -128,3 +129,17 @@ def test_wrong_data_is_refused():
         evaluate(network(), (X, Y + 1))
     with pytest.raises(ShapeError, match=r"`model` must return logits"):
         evaluate(torch.nn.Linear(3, 1), (X, Y % 1))
+
+
+def test_what_a_layer_draws_next_does_not_depend_on_evaluations():
+    def weights(*, looked_at):
+        layer = qnn.QuantumLayer(2, 1, shots=5, seed=3)
+        for _ in range(2):
+            layer(X[:4, :2]).sum().backward()
+            layer.weights.data -= layer.weights.grad
+            if looked_at:
+                evaluate(layer, (X[:4, :2], Y[:4] % 2))
+            qnn.fit(layer, (X[:4, :2], Y[:4] % 2), epochs=1, progress=False, restore_best=looked_at)
+        return layer.weights.detach()
+
+    assert torch.equal(weights(looked_at=True), weights(looked_at=False))

@@ -133,6 +133,8 @@ class _Symbols:
         if node.op == "constant":
             return _array(node.args[0])
         args = [self._node(a.node) if isinstance(a, Ref) else a for a in node.args]
+        if name == "index_select":
+            return self._selected(*args)
         if node.op in MOVES:
             return self._move(node)
         if node.op == "_to_copy.default":
@@ -159,6 +161,19 @@ class _Symbols:
                 return None
             values[ref] = torch.from_numpy(np.array(entries.tolist()))  # float64, or bool where compared
         return np.asarray(run_node(node, values, None).numpy(), dtype=object)
+
+    @staticmethod
+    def _selected(data: Any, axis: int, index: Any) -> np.ndarray:
+        """Entries along an axis by their numbers."""
+        data, index = np.asarray(data, dtype=object), np.asarray(index, dtype=object)
+        if any(isinstance(entry, Expression) for entry in index.reshape(-1)):
+            raise UnsupportedError(
+                "OpenQASM cannot choose an angle by a value that is free, as torch's 'index_select' does here. "
+                "Bind the values with bind=True and inputs=[...], or select by constant numbers."
+            )
+        places = torch.arange(data.size).reshape(data.shape)
+        chosen = places.index_select(axis, torch.from_numpy(np.array(index.tolist()).astype(np.int64)))
+        return np.asarray(data.reshape(-1)[chosen.numpy()], dtype=object)
 
     def _move(self, node: Node) -> Any:
         """A movement of symbols: move their places with torch, then look them up."""

@@ -11,7 +11,7 @@ from qnn._integers import whole
 from qnn._seeding import step_scope
 from qnn.errors import ArgumentError
 from qnn.training.data import Rows, read_rows
-from qnn.training.isolation import module_mode, own_randomness, reference_tensor
+from qnn.training.isolation import module_mode, own_randomness, reference_tensor, same_samples
 from qnn.training.losses import Loss, loss_named
 from qnn.training.metrics import Metrics
 from qnn.training.processes import ALONE, World
@@ -44,9 +44,9 @@ def evaluate(
 ) -> Evaluation:
     """Loss, accuracy and predictions of `model` on `part`, in eval mode and without gradients.
 
-    Nothing is left behind: modes, weights and torch's generators are as before, and a second call
-    gives the same result. With shots, what a row draws depends on `seed` and the row's number, not
-    on `batch_size`.
+    Nothing is left behind: modes, weights, torch's generators and what layers sample next are as before, and a second
+    call gives the same result. With shots, what a row draws depends on `seed` and the row's number, not on
+    `batch_size`.
 
     Args:
         model: maps x (B, ...) to outputs (B, C); runs where its first parameter is.
@@ -104,7 +104,7 @@ def row_outputs(
     """What `model` returns for each row, in eval mode, leaving nothing behind; each process of `world` runs a share."""
     like = reference_tensor(model)
     found = []
-    with module_mode(model, training=False), own_randomness(seed, like.device):
+    with module_mode(model, training=False), own_randomness(seed, like.device), same_samples(model):
         for rows in world.share(torch.arange(len(part))).split(batch_size):
             x, _ = part.select(rows, like)
             with step_scope(_FIRST_STEP - seed, rows):

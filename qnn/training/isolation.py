@@ -1,4 +1,4 @@
-"""Leaving things as they were found: the modes of a model's modules, and the global random generators."""
+"""Leaving things as they were found: modes and samples of a model's modules, and the global random generators."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ def module_mode(model: torch.nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for module, mode in before:
             module.training = mode
+
+
+@contextmanager
+def same_samples(model: torch.nn.Module) -> Iterator[None]:
+    """What the modules of `model` sample after the block is as if they had not been called in it."""
+    states = [(module, module.sampling_state()) for module in model.modules() if hasattr(module, "sampling_state")]
+    try:
+        yield
+    finally:
+        for module, state in states:
+            module.load_sampling_state(state)
 
 
 @contextmanager
