@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from qnn.backends import Angles, FakeCloud, Statevector, from_specification, res
 from qnn.backends.fakecloud import survey
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Expectation, pauli
+from qnn.cli import main
 from qnn.errors import (
     ArgumentError,
     AuthenticationError,
@@ -136,6 +138,24 @@ def test_keys(options):
     own.compile(SAMPLED).run(equal_rows(1), shots=10)
 
 
+def test_a_service_that_draws_by_itself_is_named_by_its_url(cloud, tmp_path, capsys, monkeypatch):
+    """So that `qnn train` and `qnn compare`, which take no options of backends, can use it, too."""
+    monkeypatch.setenv("QNN_JOURNAL", str(tmp_path / "jobs.sqlite3"))
+    backend = resolve(f"{cloud.name}/unkeyed")
+    assert not backend.capabilities.keyed and backend.specification() == {"name": f"{cloud.name}/unkeyed"}
+    assert not from_specification(backend.specification()).keyed
+    circuit = Path(__file__).parent.parent / "circuits" / "bell.qasm"
+    words = ["circuit", "run", str(circuit), "--shots", "50", "--backend"]
+    cloud.set(own_randomness=True)
+    try:
+        assert main([*words, cloud.name]) == 2
+        assert "use its URL with /unkeyed behind it, or keyed=False (status 400)" in capsys.readouterr().err
+        assert main([*words, backend.name]) == 0
+        assert f"bell.qasm on {backend.name}: 50 shots\n" in capsys.readouterr().out
+    finally:
+        cloud.set(own_randomness=False)
+
+
 def test_the_limits_of_the_service(options):
     with pytest.raises(CircuitRefusedError, match=r"the circuit has 25 wires, and the machine 24 \(status 400\)"):
         FakeCloud(**options).compile(Circuit(25, (), (Expectation(pauli("Z")),))).run(
@@ -166,12 +186,18 @@ def test_names_options_and_specification(options, cloud):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"device": "https://127.0.0.1:1"}, ArgumentError, "`device` must be the URL of a service on this machine"),
-        ({"device": "http://example.org:80"}, ArgumentError, "`device` must be the URL"),
-        ({"device": "http://127.0.0.1"}, ArgumentError, "`device` must be the URL"),
-        ({"device": "http://127.0.0.1:99999999"}, ArgumentError, "`device` must be the URL"),
-        ({"device": f"http://{TOKEN}@127.0.0.1:80"}, ArgumentError, "`device` must be the URL"),
-        ({"device": 8137}, ArgumentError, "`device` must be the URL"),
+        ({"device": "https://127.0.0.1:1"}, ArgumentError, "got one that does not begin with http://. Write http"),
+        (
+            {"device": "http://example.org:80"},
+            ArgumentError,
+            "`device` must be the URL of a .* got one of another mach",
+        ),
+        ({"device": "http://127.0.0.1"}, ArgumentError, "got one without a port. Write http://127.0.0.1:8137, as"),
+        ({"device": "http://127.0.0.1:0"}, ArgumentError, "got one without a port"),
+        ({"device": "http://127.0.0.1:99999999"}, ArgumentError, "got one whose port is no number from 1 to 65535"),
+        ({"device": f"http://{TOKEN}@127.0.0.1:80"}, ArgumentError, "got one with more than a host and a port"),
+        ({"device": "http://127.0.0.1:80/jobs"}, ArgumentError, "got one with a path"),
+        ({"device": 8137}, ArgumentError, "`device` must be the URL .* got something that is no URL"),
         ({"token": f"{TOKEN}\r\n"}, ArgumentError, "`token` must be printable ASCII without blanks; got something"),
         ({"token": ""}, ArgumentError, "`token` must be printable ASCII"),
         ({"keyed": 1}, ArgumentError, "`keyed` must be True or False; got 1"),

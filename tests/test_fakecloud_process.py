@@ -49,6 +49,7 @@ def test_every_setting_is_an_option(tmp_path):
     words += ["--fault", "submit_429=1,0", "--fault", "poll_503=0.5"]
     with command("--port=0", "--token=given", *words) as (_, line):
         found = Admin(line.strip(), "given").set()
+    assert line.endswith("/unkeyed\n")  # by which clients know that it draws by itself
     assert found == changed | {"faults": {"submit_429": [1, 0], "poll_503": 0.5}}
 
 

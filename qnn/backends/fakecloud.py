@@ -12,7 +12,7 @@ from qnn._integers import whole
 from qnn.backends.base import Angles, BackendInfo, Capabilities, Estimate, Executable
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.estimation import estimate, from_counts
-from qnn.backends.fakecloud_service import TOKEN_VARIABLE, FakeCloudService, Token
+from qnn.backends.fakecloud_service import TOKEN_VARIABLE, FakeCloudService, Token, address
 from qnn.backends.fakecloud_wire import packed
 from qnn.backends.operands import check_operands, check_table, dense_angles
 from qnn.backends.requests import joined, run_jobs
@@ -30,11 +30,11 @@ class FakeCloud(CompilingBackend):
     for a job and 0.0001 for each execution (a circuit, or one of its shots): `max_seconds` counts these.
 
     Args:
-        device: URL of the service, on this machine.
+        device: URL of the service, on this machine; ending in /unkeyed, it is one that draws shots by itself.
         token: that the service asks for; None takes the environment variable QNN_FAKECLOUD_TOKEN. It is kept in memory
             only: another process, to which the backend is sent, takes that of its environment.
         keyed: whether shots are drawn by key, so that a seed repeats a run. False for a service that draws by itself,
-            as machines do.
+            as machines do; a URL that ends in /unkeyed says the same.
         max_executions: circuits times shots of a job; a call with more is several jobs.
         timeout_s: seconds to wait for the results of one call; None waits as long as it takes.
         retry_s: seconds for which requests that fail for now are repeated.
@@ -70,7 +70,7 @@ class FakeCloud(CompilingBackend):
         self.policy = Policy(journal, timeout_s, retry_s, reuse_exact)
         if not isinstance(keyed, bool):
             raise ArgumentError(f"`keyed` must be True or False; got {keyed!r}. Leave it out.")
-        self.keyed = keyed
+        self.keyed = keyed and address(device)[1]
         for name, value in (("max_executions", max_executions), ("max_parallel", max_parallel)):
             if not (value is None and name == "max_parallel") and (whole(value) or 0) < 1:
                 raise ArgumentError(f"`{name}` must be a positive whole number; got {value!r}. Leave it out.")

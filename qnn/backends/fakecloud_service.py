@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from qnn.errors import ArgumentError, BackendError, BackendUnavailableError, Job
 from qnn.jobs.service import RemoteState, Service
 
 TOKEN_VARIABLE = "QNN_FAKECLOUD_TOKEN"
+#: Behind the URL of a service that draws shots by itself.
+UNKEYED = "unkeyed"
 _HOSTS = ("127.0.0.1", "localhost")
 _STATES = ("queued", "running", "done", "failed", "cancelled")
 _BY_STATUS: dict[int, tuple[type[BackendError], str]] = {
@@ -75,24 +77,42 @@ class Token:
         return Token, ()
 
 
-def address(url: object) -> str:
-    """Host and port of a URL on this machine.
+def address(url: object) -> tuple[str, bool]:
+    """Host and port of a URL on this machine, and whether the service honours sampling keys.
 
     Raises:
         ArgumentError: another one: what is sent, the token included, is not encrypted.
     """
+    wrong = "something that is no URL"
     try:
         parts = urlsplit(cast(str, url))
-        good = parts.scheme == "http" and parts.hostname in _HOSTS and parts.port and not parts.path.strip("/")
-        good = good and parts.username is None and not parts.query and not parts.fragment
+        path = parts.path.strip("/")
+        wrong = _wrong_in(parts, path)
     except (ValueError, AttributeError, TypeError):
-        good = False
-    if not good:
+        pass
+    if wrong:  # never the URL itself, in which a token may have been written
         raise ArgumentError(
-            "`device` must be the URL of a service on this machine, without a path; got another one. "
+            f"`device` must be the URL of a service on this machine; got {wrong}. "
             "Write http://127.0.0.1:8137, as `qnn fakecloud` printed it."
         )
-    return f"{parts.hostname}:{parts.port}"
+    return f"{parts.hostname}:{parts.port}", path != UNKEYED
+
+
+def _wrong_in(parts: SplitResult, path: str) -> str:
+    """What a URL has that it must not have, or nothing."""
+    if parts.scheme != "http":
+        return "one that does not begin with http://"
+    if parts.username is not None or parts.query or parts.fragment:
+        return "one with more than a host and a port"
+    if parts.hostname not in _HOSTS:
+        return "one of another machine"
+    try:
+        port = parts.port
+    except ValueError:
+        return "one whose port is no number from 1 to 65535"
+    if not port:
+        return "one without a port"
+    return "" if path in ("", UNKEYED) else "one with a path"
 
 
 class FakeCloudService(Service):
@@ -118,7 +138,7 @@ class FakeCloudService(Service):
         request_timeout_s: float = 30.0,
     ) -> None:
         self.name = f"fakecloud:{url}"
-        self._address = address(url)
+        self._address, _ = address(url)
         self._token = token
         self.poll_interval_s = poll_interval_s
         self.lookup_s = lookup_s

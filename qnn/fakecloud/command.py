@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         told = f"  token in {arguments.token_file}" if told else ""
     if arguments.end_with_parent:
         _worker_process.prepare(os.getppid())
-    print(f"{server.url}{told}", flush=True)
+    path = "/unkeyed" if settings.own_randomness else ""  # by which a client knows that it sends no sampling keys
+    print(f"{server.url}{path}{told}", flush=True)
     try:
         server.serve_forever(poll_interval=0.1)
     finally:

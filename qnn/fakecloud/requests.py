@@ -140,7 +140,8 @@ class Cloud:
         if executions > settings.max_executions:
             raise Refused(400, f"the job has {executions} executions, of {settings.max_executions} at most")
         if settings.own_randomness and payload["keys"] is not None:
-            raise Refused(400, "this machine draws by itself: sampling keys cannot be honoured (keyed=False)")
+            told = "sampling keys cannot be honoured: use its URL with /unkeyed behind it, or keyed=False"
+            raise Refused(400, f"this machine draws by itself, {told}")
         return executions
 
     def _check_limits(self, executions: int) -> None:
