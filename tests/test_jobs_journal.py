@@ -161,6 +161,14 @@ def test_another_database_or_version_is_refused(tmp_path):
         journal.jobs()
 
 
+def test_a_folder_is_refused(tmp_path):
+    service = Provider()
+    for use in (Journal(tmp_path).jobs, lambda: carried_out(service, Journal(tmp_path), [1])):
+        with pytest.raises(errors.JournalError, match=r"`journal` must be a file; got the folder .*/jobs.sqlite3\"\."):
+            use()
+    assert not service.jobs
+
+
 def test_threads_share_a_journal(journal):
     services = [Provider() for _ in range(4)]
     found = [None] * 4

@@ -259,6 +259,10 @@ def test_the_command_line_shows_awaits_and_cancels(tmp_path, capsys, monkeypatch
         assert len(lines) == 4 and lines[0].startswith("id,attempt,tag,run")
         assert said("export", "--out", str(tmp_path / "jobs.jsonl")).startswith("3 jobs in")
         assert len((tmp_path / "jobs.jsonl").read_text().splitlines()) == 3
+        assert "`--out` must end in .csv or .jsonl, or come with --format; got" in said(
+            "export", "--out", "a.parquet", code=2
+        )
+        assert said("export", "--format", "csv", "--out", str(tmp_path / "jobs.txt")).startswith("3 jobs in")
         with run_scope("a"):  # its result is there
             assert network(backend)(X).shape == (7, 2)
         assert len(cloud.admin.tags()) == 3
@@ -268,6 +272,7 @@ def test_the_command_line_shows_awaits_and_cancels(tmp_path, capsys, monkeypatch
         assert said("prune", "--backend", "fakecloud") == "2 jobs forgotten.\n"
         assert "there is no file" in said("list", "--journal", str(tmp_path / "typo"), code=2)
         assert not (tmp_path / "typo").exists()
+        assert "`journal` must be a file; got the folder" in said("list", "--journal", str(tmp_path), code=2)
         assert said("list").startswith("No such jobs")
 
 

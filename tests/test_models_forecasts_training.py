@@ -244,9 +244,15 @@ class Inside(torch.nn.Module):
     [
         ((3, 10), {}, DtypeError, "`model` must be a torch.nn.Module; got int"),
         ((hybrid(), 0), {}, ArgumentError, "`n_samples` must be a number of rows of at least 1; got 0"),
-        ((hybrid(), 9), {"n_validation": -1}, ArgumentError, "`n_validation` must be a number of rows"),
+        ((hybrid(), 9), {"n_validation": -1}, ArgumentError, r"must be a number of rows of at least 0; got -1. Use 0"),
         ((hybrid(), (X, Y)), {"n_validation": 3}, ArgumentError, "`n_validation` must be left out with the data"),
         ((hybrid(), 9, 0), {}, ArgumentError, "`epochs` must be an integer of at least 1"),
+        (
+            (hybrid(), 9),
+            {"callbacks": []},
+            ArgumentError,
+            "`callbacks` must be left out of a forecast.*got a list. Give",
+        ),
         ((hybrid(), 9), {"epoch": 3}, UnknownNameError, 'No training option named "epoch"'),
         ((torch.nn.Sequential(torch.nn.Conv2d(1, 1, 2)), 9), {}, ArgumentError, "begins with Conv2d, which takes"),
         ((torch.nn.Sequential(torch.nn.ReLU()), 9), {}, ArgumentError, "in which no layer says how many features"),

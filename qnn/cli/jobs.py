@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from qnn.jobs import Journal
 
     journal = Journal(arguments.journal)
-    if arguments.journal is not None and not arguments.journal.is_file():
+    if arguments.journal is not None and not arguments.journal.exists():  # of a folder the journal itself tells
         raise ArgumentError(f'`--journal` must be a journal; there is no file "{arguments.journal}". Check the path.')
     code: int = arguments.perform(arguments, journal, _chosen(arguments, journal))
     return code
@@ -186,14 +186,28 @@ def _each(jobs: Sequence[JobRecord], action: Callable[[JobRecord], JobRecord]) -
 def _export(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]) -> int:
     from qnn._files import write_atomic
 
-    suffix = arguments.out.suffix.lstrip(".") if arguments.out else ""
-    kind = arguments.format or (suffix if suffix in _FORMATS else "csv")
+    kind = arguments.format or _format_of(arguments.out)
     text = _as_csv(jobs) if kind == "csv" else "".join(json.dumps(job.as_dict()) + "\n" for job in jobs)
     if arguments.out is None:
         sys.stdout.write(text)
     else:
         print(f'{len(jobs)} jobs in "{write_atomic(arguments.out, text)}"')
     return 0
+
+
+def _format_of(out: Path | None) -> str:
+    """The format that a file's name asks for; of the terminal, and of a name without an ending, the first.
+
+    Raises:
+        ArgumentError: another ending.
+    """
+    ending = "" if out is None else out.suffix.lstrip(".").lower()
+    if ending and ending not in _FORMATS:
+        raise ArgumentError(
+            f'`--out` must end in .{" or .".join(_FORMATS)}, or come with --format; got "{out}". '
+            f"Write {Path(str(out)).with_suffix('.csv')}."
+        )
+    return ending or _FORMATS[0]
 
 
 def _prune(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]) -> int:

@@ -278,6 +278,11 @@ class Journal:
         )
 
     def _unusable(self, error: Exception) -> JournalError:
+        if self.path.is_dir():
+            return JournalError(
+                f'`journal` must be a file; got the folder "{self.path}". Name a file in it: '
+                f'"{self.path / default_path().name}".'
+            )
         text = str(error)
         damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         advice = "Free some space, or make the file and its folder writable, and start again: the same run goes on."

@@ -28,6 +28,7 @@ from qnn.training.losses import loss_named
 from qnn.training.optimizers import make_optimizer, needs_closure
 
 _AS_CONFIGURED: Any = object()
+_OF_FIT = ("callbacks", "checkpoint", "sample_weight")  # arguments of `fit` that are no options of it
 _LINE_SEARCH = 25  # the evaluations by which torch's L-BFGS may exceed its `max_eval`, in any of its versions
 
 
@@ -76,6 +77,12 @@ def forecast(
     """
     if not isinstance(model, torch.nn.Module):
         raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Wrap it in a module.")
+    for name in _OF_FIT:
+        if name in overrides:
+            raise ArgumentError(
+                f"`{name}` must be left out of a forecast, which is of the training without it; got a "
+                f"{type(overrides[name]).__name__}. Give it to qnn.fit only."
+            )
     if epochs is not None:
         overrides["epochs"] = epochs
     if batch_size is not _AS_CONFIGURED:
@@ -98,13 +105,17 @@ def _parts(
     if number is None:
         for name, value in (("n_validation", n_validation), ("input_shape", input_shape)):
             if value:
-                raise ArgumentError(f"`{name}` must be left out with the data themselves; got {value!r}. They say it.")
+                raise ArgumentError(
+                    f"`{name}` must be left out with the data themselves, which say it; got {value!r}. Leave it out."
+                )
         return read_data(n_samples, loss)
     held = whole(n_validation)
-    for name, value, least in (("n_samples", number, 1), ("n_validation", held, 0)):
+    for name, got, value, least, advice in (
+        ("n_samples", n_samples, number, 1, "Use 100, or give the data themselves."),
+        ("n_validation", n_validation, held, 0, "Use 0, which is none, or 20."),
+    ):
         if value is None or value < least:
-            got = n_samples if name == "n_samples" else n_validation
-            raise ArgumentError(f"`{name}` must be a number of rows of at least {least}; got {got!r}. Use 100.")
+            raise ArgumentError(f"`{name}` must be a number of rows of at least {least}; got {got!r}. {advice}")
     parts = made_up_rows(model, loss, [number, held] if held else [number], input_shape)
     return parts[0], parts[1] if held else None
 
