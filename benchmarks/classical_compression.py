@@ -85,7 +85,7 @@ def control(model: nn.Module, task: Any) -> CompressionReport:
     """The same training again, three times ten epochs, without pruning."""
     new = copy.deepcopy(model)
     for number in range(TUNED["rounds"]):
-        tune(new, task, tuning_config(TUNED["fine_tune"], task), number)
+        tune(new, task, tuning_config(TUNED["fine_tune"], task, new), number)
     ends = tuple(measure(m, task, label=label, device=None) for label, m in (("before", model), ("after", new)))
     return CompressionReport("control", ends)
 

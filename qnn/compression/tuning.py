@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from qnn._integers import whole
+from qnn.compression.stand_ins import stand_ins
 from qnn.errors import ArgumentError, DtypeError, ShapeError
 from qnn.training import FitConfig, fit
 
@@ -73,16 +74,18 @@ def _shape_error(x: torch.Tensor, error: Exception) -> ShapeError:
     )
 
 
-def tuning_config(fine_tune: Any, data: Any) -> FitConfig | None:
+def tuning_config(fine_tune: Any, data: Any, model: torch.nn.Module) -> FitConfig | None:
     """How to train again: None for not at all.
 
     Args:
         fine_tune: epochs, 0 for none; or a `FitConfig`.
         data: on which; integer targets are classes, real ones a regression.
+        model: of which one output means two classes; no circuit is run to count its outputs.
 
     Raises:
         DtypeError: something else.
         ArgumentError: a negative number, or no data to train on.
+        ShapeError: the model does not take the data.
     """
     epochs = whole(fine_tune)
     if epochs is None and not isinstance(fine_tune, FitConfig):
@@ -97,8 +100,16 @@ def tuning_config(fine_tune: Any, data: Any) -> FitConfig | None:
         raise ArgumentError("`data` must be given to fine-tune; got None. Pass a task or (x, y), or fine_tune=0.")
     if isinstance(fine_tune, FitConfig):
         return fine_tune
-    loss = "mse" if training_rows(data)[1].is_floating_point() else "cross_entropy"
-    return FitConfig(epochs=epochs or 1, learning_rate=_LEARNING_RATE, loss=loss, progress=False)
+    return FitConfig(epochs=epochs or 1, learning_rate=_LEARNING_RATE, loss=_loss_of(model, data), progress=False)
+
+
+def _loss_of(model: torch.nn.Module, data: Any) -> str:
+    """The name of the loss for the targets of `data` and the outputs of `model`."""
+    x, y = training_rows(data)
+    if y.is_floating_point():
+        return "mse"
+    with stand_ins(model):
+        return "binary_cross_entropy" if outputs(model, x[:1]).numel() == 1 else "cross_entropy"
 
 
 def tune(model: torch.nn.Module, data: Any, config: FitConfig | None, number: int = 0) -> int:

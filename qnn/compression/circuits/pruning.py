@@ -70,7 +70,7 @@ def prune_circuits(
     if method not in METHODS:
         raise unknown_name("pruning method", method, METHODS)
     share = checked_share(amount, threshold, None)
-    parts, config = fractions(rounds, schedule), tuning_config(fine_tune, data)
+    parts, config = fractions(rounds, schedule), tuning_config(fine_tune, data, model)
     if data is None and method in ("fisher", "gradient"):
         raise ArgumentError(f'`data` must be given for method="{method}"; got None. Pass a task or (x, y).')
     model = copy.deepcopy(model)  # what samples counts its calls

@@ -9,7 +9,8 @@ import torch
 
 from qnn.compression.measuring import class_logits
 from qnn.compression.shares import Share
-from qnn.compression.tuning import as_inputs, outputs
+from qnn.compression.stand_ins import stand_ins
+from qnn.compression.tuning import outputs
 from qnn.errors import ArgumentError
 from qnn.gradients.quantum_modules import quantum_modules
 
@@ -17,8 +18,8 @@ from qnn.gradients.quantum_modules import quantum_modules
 class WholeLayers:
     """Layers that may go: with weights, none of them quantum, and as wide in front as behind.
 
-    A layer goes with the activation right behind it. In a `Sequential` it leaves the list, elsewhere an `Identity`
-    takes its place.
+    In a `Sequential` a layer leaves the list, with the activation right behind it; elsewhere, as in a subclass with a
+    forward of its own, an `Identity` takes its place.
 
     Args:
         model: to be pruned, in place.
@@ -96,13 +97,25 @@ def _candidates(model: torch.nn.Module, rows: torch.Tensor) -> list[str]:
         if path and not holds and any(True for _ in module.parameters()):
             hooks.append(module.register_forward_hook(_note(shapes.setdefault(path, []))))
     try:
-        with torch.no_grad():
-            outputs(model, as_inputs(model, rows))
+        with stand_ins(model):
+            outputs(model, rows)
     finally:
         for hook in hooks:
             hook.remove()
-    found = [path for path, same in shapes.items() if same and all(same)]
+    found = [path for path, same in shapes.items() if same and all(same) and _runs_without(model, path, rows)]
     return [path for path in found if not any(path.startswith(f"{other}.") for other in found)]
+
+
+def _runs_without(model: torch.nn.Module, path: str, rows: torch.Tensor) -> bool:
+    """Whether nobody misses the layer at `path`: a parent may ask it for more than its outputs. No circuit is run."""
+    trial = copy.deepcopy(model)
+    drop(trial, path)
+    try:
+        with stand_ins(trial):
+            outputs(trial, rows)
+    except Exception:  # what a forward raises may be anything
+        return False
+    return True
 
 
 def _note(same: list[bool]) -> Any:
@@ -114,17 +127,20 @@ def _note(same: list[bool]) -> Any:
 
 
 def drop(model: torch.nn.Module, path: str) -> None:
-    """Remove the layer at `path`, in place."""
+    """Remove the layer at `path`, in place; parts that have names of their own keep them."""
     above, _, name = path.rpartition(".")
     parent = model.get_submodule(above)
-    if not isinstance(parent, torch.nn.Sequential):
+    if getattr(type(parent), "forward", None) is not torch.nn.Sequential.forward:
         parent._modules[name] = torch.nn.Identity()
         return
     names = list(parent._modules)
     place = names.index(name)
     behind = parent._modules[names[place + 1]] if place + 1 < len(names) else None
-    gone = {name, names[place + 1]} if type(behind).__module__ == "torch.nn.modules.activation" else {name}
-    kept = [module for key, module in parent._modules.items() if key not in gone]
-    parent._modules.clear()
-    for number, module in enumerate(kept):
-        parent.add_module(str(number), module)  # type: ignore[arg-type]
+    del parent._modules[name]
+    if type(behind).__module__ == "torch.nn.modules.activation":
+        del parent._modules[names[place + 1]]
+    if names == [str(number) for number in range(len(names))]:  # `Sequential.append` counts on it
+        kept = list(parent._modules.values())
+        parent._modules.clear()
+        for number, module in enumerate(kept):
+            parent.add_module(str(number), module)

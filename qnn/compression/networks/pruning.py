@@ -87,7 +87,7 @@ def prune_classical(
         threshold = _THRESHOLD
     _check_used(method, scope, norm, penalty, then)
     share, steps = checked_share(amount, threshold, target), fractions(rounds, schedule)
-    config = tuning_config(fine_tune, data)
+    config = tuning_config(fine_tune, data, model)
     new = plain_copy(model)
     kind = then if method == "l1" else "neuron" if method == "channel" else method
     pruner = _pruner(new, data, kind, share, scope, norm)  # what cannot be done is refused before any training
@@ -142,7 +142,7 @@ def _sparse_training(model: torch.nn.Module, data: Any, config: Any, penalty: fl
     """Train with an L1 penalty, the angles of circuits held: it would pull them to 0, which is no smaller circuit."""
     if data is None:
         raise ArgumentError('`data` must be given for method="l1", which trains; got None. Pass a task or (x, y).')
-    config = tuning_config(_EPOCHS, data) if config is None else config
+    config = tuning_config(_EPOCHS, data, model) if config is None else config
     angles = [p for layer in quantum_modules(model).values() for p in layer.parameters() if p.requires_grad]
     for weight in angles:
         weight.requires_grad_(False)

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from qnn._optional import require
+from qnn.compression.stand_ins import stand_ins
 from qnn.compression.tuning import as_inputs
 from qnn.errors import ArgumentError, ShapeError
 from qnn.gradients.quantum_modules import quantum_modules
-from qnn.layers import QuantumLayer
+from qnn.layers import Int8Linear, QuantumLayer
 
 ROOTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 
@@ -30,7 +31,7 @@ def example_rows(model: torch.nn.Module, n_rows: int = 2) -> torch.Tensor:
     """
     width = None
     for module in model.modules():
-        if isinstance(module, torch.nn.Linear):
+        if isinstance(module, torch.nn.Linear | Int8Linear):
             width = module.in_features
         elif isinstance(module, torch.nn.Unflatten):
             width = math.prod(module.unflattened_size)
@@ -51,18 +52,14 @@ def example_rows(model: torch.nn.Module, n_rows: int = 2) -> torch.Tensor:
 def traced(model: torch.nn.Module, rows: torch.Tensor) -> Iterator[Any]:
     """The dependency graph of `model`; inside, its quantum layers are stood in for."""
     tp = require("torch_pruning", extra="compress", purpose="Structured pruning")
-    layers = list(quantum_modules(model).values())
     modes = [(module, module.training) for module in model.modules()]
     frozen = [p for p in model.parameters() if not p.requires_grad]
     try:
-        for layer in layers:
-            layer.forward = _stand_in(layer)  # type: ignore[method-assign]
-        for weight in frozen:
-            weight.requires_grad_(True)  # the graph is read from autograd's
-        yield _built(tp, model, rows, {type(layer): _wall(tp) for layer in layers})
+        with stand_ins(model) as layers:
+            for weight in frozen:
+                weight.requires_grad_(True)  # the graph is read from autograd's
+            yield _built(tp, model, rows, {type(layer): _wall(tp) for layer in layers})
     finally:
-        for layer in layers:
-            vars(layer).pop("forward", None)
         for weight in frozen:
             weight.requires_grad_(False)
         for module, mode in modes:
@@ -84,20 +81,6 @@ def _built(tp: Any, model: torch.nn.Module, rows: torch.Tensor, walls: dict[type
             f"`data` must have rows that the model takes; got rows of shape {tuple(rows.shape[1:])}: {error} "
             "Prepare them as for the model's training."
         ) from error
-
-
-def _stand_in(layer: Any) -> Any:
-    """A function of the shapes of a quantum layer, by which gradients pass."""
-
-    def forward(inputs: torch.Tensor | None = None) -> torch.Tensor:
-        inputs = torch.zeros(layer.n_inputs) if inputs is None else inputs
-        if inputs.shape[-1] != layer.n_inputs:
-            raise ShapeError(
-                f"`inputs` must end in {layer.n_inputs} features; got {tuple(inputs.shape)}. Keep the width."
-            )
-        return inputs @ inputs.new_ones(layer.n_inputs, layer.n_outputs)
-
-    return forward
 
 
 def _wall(tp: Any) -> Any:

@@ -136,7 +136,7 @@ def _on_grid(
             "`model` must have quantum layers with angles that are weights; got none. "
             'Quantise its classical layers with method="int8-dynamic".'
         )
-    config = tuning_config(fine_tune, data)
+    config = tuning_config(fine_tune, data, model)
     first = _angles(layers)
     put_on_grid(layers, values)
     steps = tune(model, data, config)
