@@ -23,7 +23,7 @@ from torch import nn
 
 import qnn
 from qnn._files import write_atomic
-from qnn.compression.measuring import measure
+from qnn.compression.measuring import Measuring
 from qnn.compression.networks.pruning import prune_classical
 from qnn.compression.quantisation.quantising import quantize
 from qnn.compression.report import CompressionReport
@@ -86,8 +86,10 @@ def control(model: nn.Module, task: Any) -> CompressionReport:
     new = copy.deepcopy(model)
     for number in range(TUNED["rounds"]):
         tune(new, task, tuning_config(TUNED["fine_tune"], task, new), number)
-    ends = tuple(measure(m, task, label=label, device=None) for label, m in (("before", model), ("after", new)))
-    return CompressionReport("control", ends)
+    measuring = Measuring(task, device=None)
+    for label, one in (("before", model), ("after", new)):
+        measuring.add(label, one)
+    return CompressionReport("control", measuring.finish())
 
 
 def pruning(models: dict[str, list[tuple[nn.Module, Any]]]) -> list[list[str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import qnn
-from qnn.compression import CompressionReport, compare_latency, distill, latency_table, measure, prune, quantize
+from qnn.compression import CompressionReport, Measuring, compare_latency, distill, latency_table, prune, quantize
 from qnn.compression import surrogate as surrogate_of
 
 ROOT = Path(__file__).parents[1]
@@ -70,10 +70,12 @@ def main():
     torch.set_num_threads(1)
     task = qnn.load_task("digits")
     made, pruning = models(task, arguments.epochs)
-    found = [measure(copy.deepcopy(model), task, label=label, n_bytes=size) for label, (model, size) in made.items()]
+    measuring = Measuring(task)
+    for label, (model, size) in made.items():
+        measuring.add(label, copy.deepcopy(model), n_bytes=size)
     circuits = {label: circuits_on_machine(model) for label, (model, _) in made.items()}
     details = {f"circuits of a training step with shots, {label}": f"{n:,}" for label, n in circuits.items() if n}
-    report = CompressionReport("Digits: what models cost, and what they can do", tuple(found), details)
+    report = CompressionReport("Digits: what models cost, and what they can do", measuring.finish(), details)
     fast = compare_latency({label: model for label, (model, _) in made.items()}, task.test.x, batch_sizes=(1, 256))
     blocks = {"models": str(report), "pruning": str(pruning), "latency": latency_table(fast)}
     for name, text in blocks.items():

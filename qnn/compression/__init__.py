@@ -5,7 +5,7 @@ from qnn.compression.circuits.gradient_pruning import GradientPruning
 from qnn.compression.circuits.pruning import prune_circuits
 from qnn.compression.deployment import Latency, compare_latency, latency_table
 from qnn.compression.distillation.distilling import distill
-from qnn.compression.measuring import Measurement, measure
+from qnn.compression.measuring import Measurement, Measuring, measure
 from qnn.compression.networks.pruning import prune_classical
 from qnn.compression.pruning import prune
 from qnn.compression.quantisation.quantising import quantize
@@ -17,6 +17,7 @@ __all__ = [
     "GradientPruning",
     "Latency",
     "Measurement",
+    "Measuring",
     "compare_latency",
     "compress_bundle",
     "distill",

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from qnn.compression.measuring import DEVICE, Measurement, measure
+from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.report import CompressionReport
 from qnn.errors import ArgumentError, TableError
 from qnn.layers import export_onnx
@@ -81,13 +81,15 @@ def compress_bundle(
     bundle = read_bundle(path, **options)
     rows = rows_for(bundle, path, data, seed)
     model, details = bundle.model, dict[str, Any]()
-    measured = _measured([], model, rows, "before", device)
+    measuring = Measuring(rows, device=device)
+    measuring.add("before", model)
     for step, settings in todo.items():
         model, report = _applied(step, model, rows, settings, device)
         details |= {f"{step}: {name}": value for name, value in report.details.items()}
-        measured = _measured(measured, model, rows, f"after {_named(step, settings)}", device, report)
+        n_bytes = report.after.bytes if report.measurements else None  # where the step's own report counts otherwise
+        measuring.add(f"after {_named(step, settings)}", model, n_bytes=n_bytes)
     steps = ", ".join(_named(step, settings) for step, settings in todo.items())
-    done = CompressionReport(f"{Path(path).name}: {steps}", tuple(measured), details)
+    done = CompressionReport(f"{Path(path).name}: {steps}", measuring.finish(), details)
     kept = {name: getattr(bundle, name) for name in ("scaling", "task", "config", "extra")}
     save(model, out, **kept, metrics={**(bundle.metrics or {}), "compression": done.as_dict()})
     if onnx is not None:
@@ -149,21 +151,6 @@ def _applied(
         return room.surrogate(model, rows, device=device, **settings)
     function = room.prune if step == "prune" else room.quantize
     return function(model, rows, device=device, **settings)
-
-
-def _measured(
-    before: list[Measurement],
-    model: torch.nn.Module,
-    rows: Any,
-    label: str,
-    device: str | None,
-    report: CompressionReport | None = None,
-) -> list[Measurement]:
-    """One measurement more; the size at rest is that of the step's own report, where it has one."""
-    if rows is None:
-        return before
-    n_bytes = report.after.bytes if report is not None and report.measurements else None
-    return [*before, measure(model, rows, label=label, device=device, n_bytes=n_bytes)]
 
 
 def _named(step: str, settings: Mapping[str, Any]) -> str:

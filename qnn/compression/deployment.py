@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +14,8 @@ import torch
 
 from qnn._integers import whole
 from qnn._optional import require
-from qnn.compression.measuring import REPEATS, repeated, timed
+from qnn.compression.latencies import in_turns
+from qnn.compression.measuring import repeated
 from qnn.errors import ArgumentError
 from qnn.layers import export_onnx
 from qnn.training.isolation import module_mode
@@ -21,7 +23,7 @@ from qnn.training.isolation import module_mode
 
 @dataclass(frozen=True)
 class Latency:
-    """Median times of one forward pass, in milliseconds, taken in turns with the same number of threads.
+    """Median times of one forward pass, in milliseconds, all models in turns, with the same number of threads.
 
     Attributes:
         label: of the model.
@@ -71,20 +73,20 @@ def compare_latency(
             if (whole(number) or 0) < 1:
                 raise ArgumentError(f"`{name}` must be whole numbers above 0; got {number!r}. Use 1.")
     runtime = require("onnxruntime", extra="onnx", purpose="Timing an ONNX file")
-    found, before = [], torch.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with TemporaryDirectory() as folder:
-            for number, (label, model) in enumerate(models.items()):
-                path = export_onnx(model, Path(folder) / f"{number}.onnx", inputs[:2])
-                session = _session(runtime, path, threads)
-                found += [
-                    _compared(label, model, session, path, repeated(inputs, n).contiguous(), threads)
-                    for n in batch_sizes
-                ]
+            paths = {label: Path(folder) / f"{number}.onnx" for number, label in enumerate(models)}
+            sessions = {
+                label: _session(runtime, export_onnx(models[label], path, inputs[:2]), threads)
+                for label, path in paths.items()
+            }
+            sizes = {label: path.stat().st_size for label, path in paths.items()}
+            found = [_compared(models, sessions, sizes, repeated(inputs, n).contiguous(), threads) for n in batch_sizes]
     finally:
         torch.set_num_threads(before)
-    return found
+    return [latency for of_model in zip(*found, strict=True) for latency in of_model]
 
 
 def latency_table(latencies: Sequence[Latency]) -> str:
@@ -113,14 +115,28 @@ def _session(runtime: Any, path: Path, threads: int) -> Any:
 
 
 def _compared(
-    label: str, model: torch.nn.Module, session: Any, path: Path, rows: torch.Tensor, threads: int
-) -> Latency:
-    """Both in turns, so that what else the machine does falls on both."""
-    feed = {session.get_inputs()[0].name: rows.numpy()}
-    with module_mode(model, training=False), torch.inference_mode():
-        ours, theirs = model(rows), torch.from_numpy(session.run(None, feed)[0])
-        passes: tuple[Callable[[], Any], ...] = (lambda: model(rows), lambda: session.run(None, feed))
-        times = [[timed(one) for one in passes] for _ in range(REPEATS)]
-    in_torch, in_onnx = (1e3 * statistics.median(column) for column in zip(*times, strict=True))
-    difference = float((ours - theirs).abs().max())
-    return Latency(label, len(rows), in_torch, in_onnx, path.stat().st_size, difference, threads)
+    models: dict[str, torch.nn.Module],
+    sessions: dict[str, Any],
+    sizes: dict[str, int],
+    rows: torch.Tensor,
+    threads: int,
+) -> list[Latency]:
+    """All models, by torch and by onnxruntime, in turns."""
+    labels = list(models)
+    feeds = {label: {session.get_inputs()[0].name: rows.numpy()} for label, session in sessions.items()}
+    with ExitStack() as ends:
+        for model in models.values():
+            ends.enter_context(module_mode(model, training=False))
+        ends.enter_context(torch.inference_mode())
+        ours = [partial(models[label], rows) for label in labels]
+        theirs = [partial(sessions[label].run, None, feeds[label]) for label in labels]
+        apart = [
+            float((one() - torch.from_numpy(other()[0])).abs().max()) for one, other in zip(ours, theirs, strict=True)
+        ]
+        times = in_turns([*ours, *theirs])
+    return [
+        Latency(label, len(rows), in_torch, in_onnx, sizes[label], difference, threads)
+        for label, in_torch, in_onnx, difference in zip(
+            labels, times[: len(labels)], times[len(labels) :], apart, strict=True
+        )
+    ]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -15,17 +12,16 @@ from scipy.stats import binomtest
 
 from qnn.backends.registry import resolve
 from qnn.circuits.circuit import Circuit
+from qnn.compression.latencies import latencies_ms
 from qnn.errors import ArgumentError, MissingDependencyError, ShapeError
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import Int8Conv2d, Int8Linear, QuantumLayer
 from qnn.models.forecasts import forecast
 from qnn.training import FitConfig
-from qnn.training.isolation import module_mode
+from qnn.training.isolation import module_mode, same_samples
 
 #: A heavy-hex device, to whose gates and couplings circuits are transpiled.
 DEVICE = "fake_sherbrooke"
-REPEATS = 15  # of a timed pass
-_SHORTEST_S = 0.002
 _LEVEL = 0.95
 
 
@@ -42,8 +38,9 @@ class Measurement:
         n_weights: scalars of all parameters.
         n_quantum_weights: of those, the angles of circuits.
         bytes: of the parameters and buffers in a safetensors file.
-        latency_ms: median time of a forward pass of `batch_size` rows, without gradients, in milliseconds; None
-            where a circuit is a job at a provider, which is not submitted to be timed.
+        latency_ms: median time of a forward pass of `batch_size` rows, without gradients, in milliseconds, timed in
+            turns with the models beside it; None where a circuit is a job at a provider, which is not submitted to be
+            timed.
         batch_size: rows of that pass.
         gates, depth, two_qubit_gates: of all circuits together, after transpiling to `device`; None without circuits.
         device: to which they are transpiled; None where that was not possible.
@@ -85,7 +82,7 @@ def measure(
     batch_size: int = 32,
     n_bytes: int | None = None,
 ) -> Measurement:
-    """What `model` costs and what it can do on test rows.
+    """What `model` costs and what it can do on test rows; see `Measuring` for models whose latencies are compared.
 
     Args:
         model: (N, D) to logits (N, C), or to targets (N,) or (N, K).
@@ -96,28 +93,75 @@ def measure(
         n_bytes: size at rest, where it is not that of the parameters in a safetensors file.
 
     Raises:
-        ArgumentError: no test rows.
+        ArgumentError: no data, or no test rows.
         ShapeError: the model does not take them.
     """
-    x, y = _test_rows(data)
-    layers = [layer for layer in quantum_modules(model).values() if isinstance(layer, QuantumLayer)]
-    reference = next((p for p in model.parameters() if p.is_floating_point()), None)
-    rows = x if reference is None else x.to(reference.device, reference.dtype)
-    batch = repeated(rows, batch_size)
-    used = _step_usage(model, batch, repeated(y, batch_size)) if layers else (0, 0)
-    with same_samples(model):
-        return Measurement(
-            label=label,
-            **_scores(model, rows, y),
-            n_weights=count_weights(model),
-            n_quantum_weights=sum(p.numel() for layer in layers for p in layer.parameters()),
-            bytes=size_at_rest(model) if n_bytes is None else n_bytes,
-            latency_ms=None if any(layer.backend.capabilities.remote for layer in layers) else latency_ms(model, batch),
-            batch_size=batch_size,
-            **gates_on([layer.circuit for layer in layers], device),
-            circuits_per_step=used[0],
-            shots_per_step=used[1],
-        )
+    if data is None:
+        raise ArgumentError("`data` must be given to measure a model on; got None. Pass a task or (x, y).")
+    measuring = Measuring(data, device=device, batch_size=batch_size)
+    measuring.add(label, model, n_bytes=n_bytes)
+    return measuring.finish()[0]
+
+
+class Measuring:
+    """Measurements of several models on one task, whose latencies can be compared.
+
+    All but the latencies is found out when a model is added; these are timed at the end, in turns. Until then the
+    models must stay as they are: add copies of what is trained on.
+
+    Args:
+        data: as for `measure`; None measures nothing.
+        device: as for `measure`.
+        batch_size: as for `measure`.
+
+    Example:
+        >>> x, y = torch.randn(8, 2), torch.tensor([0, 1] * 4)
+        >>> measuring = Measuring((x, y))
+        >>> for label, width in (("small", 2), ("large", 64)):
+        ...     measuring.add(label, torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.Linear(width, 2)))
+        >>> [found.n_weights for found in measuring.finish()]
+        [12, 322]
+    """
+
+    def __init__(self, data: Any, *, device: str | None = DEVICE, batch_size: int = 32) -> None:
+        self._rows = None if data is None else _test_rows(data)
+        self._device, self._batch_size = device, batch_size
+        self._found: list[Measurement] = []
+        self._timed: dict[int, tuple[torch.nn.Module, torch.Tensor]] = {}  # models and batches by their numbers
+
+    def add(self, label: str, model: torch.nn.Module, *, n_bytes: int | None = None) -> None:
+        """Measure one more model, but for its latency; `n_bytes` as for `measure`."""
+        if self._rows is None:
+            return
+        x, y = self._rows
+        layers = [layer for layer in quantum_modules(model).values() if isinstance(layer, QuantumLayer)]
+        reference = next((p for p in model.parameters() if p.is_floating_point()), None)
+        rows = x if reference is None else x.to(reference.device, reference.dtype)
+        batch = repeated(rows, self._batch_size)
+        used = _step_usage(model, batch, repeated(y, self._batch_size)) if layers else (0, 0)
+        with same_samples(model):
+            found = Measurement(
+                label=label,
+                **_scores(model, rows, y),
+                n_weights=count_weights(model),
+                n_quantum_weights=sum(p.numel() for layer in layers for p in layer.parameters()),
+                bytes=size_at_rest(model) if n_bytes is None else n_bytes,
+                latency_ms=None,
+                batch_size=self._batch_size,
+                **gates_on([layer.circuit for layer in layers], self._device),
+                circuits_per_step=used[0],
+                shots_per_step=used[1],
+            )
+        if not any(layer.backend.capabilities.remote for layer in layers):
+            self._timed[len(self._found)] = model, batch
+        self._found.append(found)
+
+    def finish(self) -> tuple[Measurement, ...]:
+        """The measurements in the order in which the models were added, none without data."""
+        models, batches = zip(*self._timed.values(), strict=True) if self._timed else ((), ())
+        for number, latency in zip(self._timed, latencies_ms(models, batches), strict=True):
+            self._found[number] = replace(self._found[number], latency_ms=latency)
+        return tuple(self._found)
 
 
 def _step_usage(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[int, int]:
@@ -131,17 +175,6 @@ def _step_usage(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> tup
         return told.circuits, told.shots
     plans = [layer.explain(len(x)) for layer in quantum_modules(model).values() if isinstance(layer, QuantumLayer)]
     return sum(plan.circuits_per_step for plan in plans), sum(plan.shots_per_step for plan in plans)
-
-
-@contextmanager
-def same_samples(model: torch.nn.Module) -> Iterator[None]:
-    """What the quantum layers of `model` sample after the block is as if they had not been called in it."""
-    states = [(module, module.sampling_state()) for module in model.modules() if isinstance(module, QuantumLayer)]
-    try:
-        yield
-    finally:
-        for layer, state in states:
-            layer.load_sampling_state(state)
 
 
 def count_weights(model: torch.nn.Module) -> int:
@@ -159,26 +192,6 @@ def size_at_rest(model: torch.nn.Module) -> int:
             seen.add(tensor.data_ptr())
             tensors[name] = tensor.detach().cpu().contiguous().clone()
     return len(save(tensors))
-
-
-def latency_ms(model: torch.nn.Module, batch: torch.Tensor) -> float:
-    """Median time of a forward pass of `batch` (B, D), in milliseconds, after two passes that are not counted."""
-    with module_mode(model, training=False), torch.inference_mode():
-        for _ in range(2):
-            model(batch)
-        times = [timed(lambda: model(batch)) for _ in range(REPEATS)]
-    return 1e3 * statistics.median(times)
-
-
-def timed(one_pass: Callable[[], Any]) -> float:
-    """Seconds of one pass; short ones are repeated until the clock can tell."""
-    made, started = 0, time.perf_counter()
-    while True:
-        one_pass()
-        made += 1
-        taken = time.perf_counter() - started
-        if taken > _SHORTEST_S:
-            return taken / made
 
 
 def gates_on(circuits: Sequence[Circuit], device: str | None) -> dict[str, Any]:

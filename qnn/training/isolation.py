@@ -27,7 +27,8 @@ def module_mode(model: torch.nn.Module, *, training: bool) -> Iterator[None]:
 @contextmanager
 def same_samples(model: torch.nn.Module) -> Iterator[None]:
     """What the modules of `model` sample after the block is as if they had not been called in it."""
-    states = [(module, module.sampling_state()) for module in model.modules() if hasattr(module, "sampling_state")]
+    samplers: list[Any] = [module for module in model.modules() if hasattr(module, "sampling_state")]
+    states = [(module, module.sampling_state()) for module in samplers]
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ import torch
 from qnn.compression.circuits.ansatz_layers import ansatz_layers
 from qnn.compression.circuits.circuit_layers import quantum_layers, rewritten, trainable_rotations, with_layers
 from qnn.compression.circuits.rotation_scores import by_angle, by_fisher, by_gradient
-from qnn.compression.measuring import DEVICE, Measurement, class_logits, gates_on, measure
+from qnn.compression.measuring import DEVICE, Measuring, class_logits, gates_on
 from qnn.compression.report import CompressionReport
 from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tuning import outputs, ranking_rows, training_rows, tune, tuning_config
@@ -75,7 +75,8 @@ def prune_circuits(
         raise ArgumentError(f'`data` must be given for method="{method}"; got None. Pass a task or (x, y).')
     model = copy.deepcopy(model)  # what samples counts its calls
     before = quantum_layers(model)
-    taken = [] if data is None else [measure(model, data, label="before", device=device)]
+    measuring = Measuring(data, device=device)
+    measuring.add("before", model)
     total = _size(_units(model, before, data, method, fisher))
     if not total:
         raise ArgumentError("`model` must have trainable rotations in its circuits; got none. Set requires_grad.")
@@ -91,10 +92,9 @@ def prune_circuits(
         last = number == len(parts) - 1
         current = _round(current, _chosen(units, share, left), simplify=last or method != "layer")
         tune(current, data, config, number)
-        if data is not None:
-            taken.append(measure(current, data, label="after" if last else f"round {number + 1}", device=device))
-    title = f"Circuits pruned by {method}, {share}"
-    return current, CompressionReport(title, tuple(taken), _details(before, quantum_layers(current), taken, device))
+        measuring.add("after" if last else f"round {number + 1}", current)
+    details = _details(before, quantum_layers(current), None if data is not None else device)
+    return current, CompressionReport(f"Circuits pruned by {method}, {share}", measuring.finish(), details)
 
 
 def _units(model: torch.nn.Module, layers: Mapping[str, QuantumLayer], data: Any, method: str, fisher: str) -> Units:
@@ -178,9 +178,9 @@ def _round(model: torch.nn.Module, chosen: Mapping[str, list[int]], simplify: bo
 
 
 def _details(
-    before: Mapping[str, QuantumLayer], after: Mapping[str, QuantumLayer], taken: list[Measurement], device: str | None
+    before: Mapping[str, QuantumLayer], after: Mapping[str, QuantumLayer], device: str | None
 ) -> dict[str, Any]:
-    """Counts of what the circuits were and are, as written; on the device, where it was not measured."""
+    """Counts of what the circuits were and are, as written, and on the device unless it is None."""
     counts: dict[str, list[int]] = {"trainable rotations": [], "circuit weights": [], "gates": [], "depth": []}
     counts["two-qubit gates"] = []
     for layers in (before, after):
@@ -191,7 +191,7 @@ def _details(
         counts["depth"].append(sum(circuit.depth() for circuit in circuits))
         counts["two-qubit gates"].append(sum(circuit.n_two_qubit_gates() for circuit in circuits))
     details: dict[str, Any] = {f"{name} as written": f"{a} -> {b}" for name, (a, b) in counts.items()}
-    if not taken and device is not None:
+    if device is not None:
         facts = [gates_on([layer.circuit for layer in layers.values()], device) for layers in (before, after)]
         if facts[1]["device"] is not None:
             details |= {

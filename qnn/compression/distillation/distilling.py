@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qnn._meter import measure as measure_usage
 from qnn.compression.distillation.soft_targets import Distillation
-from qnn.compression.measuring import DEVICE, measure, same_samples
+from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.report import CompressionReport
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, QnnError, ShapeError
 from qnn.training import Callback, FitConfig, fit
@@ -90,33 +90,44 @@ def distill(
     train, validation = read_data(data, hard)
     if not config.one_class:
         hard.check_classes(train.y)
-    with measure_usage() as asked:
-        said = _outputs(teacher, train, "teacher")
-        said_of_validation = None if validation is None else _outputs(teacher, validation, "teacher")
-    _check_alike(said, student, train)
     rows, source = _rows_to_report_on(data, test, train, validation)
     _check_like(read_rows(rows, hard, "test"), train)
     loss = Distillation(hard, temperature, weight, train.y)
-    loss.check_outputs(said, len(train), loss.join(train.y, said), "training")
     if not loss.of_logits and temperature != _TEMPERATURE:
         text = f"`temperature`={temperature:g} has no effect in a regression. Leave it out."
         warnings.warn(text, NoEffectWarning, stacklevel=2)
-    lessons = _tuple(train, validation, loss.join(train.y, said))
-    if validation is not None and said_of_validation is not None:
-        lessons = (*lessons[:3], loss.join(validation.y, said_of_validation))
+    lessons, circuits = _lessons(teacher, student, train, validation, loss)
     models, histories = {"teacher": teacher}, {}
     if baseline:
-        models["student alone"] = copy.deepcopy(student)
-        histories["student alone"] = fit(models["student alone"], _tuple(train, validation, train.y), config)
+        alone = models["student alone"] = copy.deepcopy(student)
+        histories["student alone"] = fit(alone, _tuple(train, validation, train.y), config)
     distilled = models["student distilled"] = copy.deepcopy(student)
     histories["student distilled"] = fit(distilled, lessons, config, callbacks=callbacks, loss=loss)
-    details: dict[str, Any] = {"temperature": float(temperature)} if loss.of_logits else {}
-    details |= {"weight of the teacher": float(weight), "measured on": source}
-    details |= _agreement(models, rows, loss) | {"circuits for the teacher's outputs": asked.circuits}
+    details: dict[str, Any] = {"temperature": loss.temperature} if loss.of_logits else {}
+    details |= {"weight of the teacher": loss.weight, "measured on": source}
+    details |= _agreement(models, rows, loss) | {"circuits for the teacher's outputs": circuits}
     for label, history in histories.items():
         details |= {f"epochs, {label}": len(history.epochs), f"circuits, {label}": history.usage.circuits}
-    measurements = tuple(measure(model, rows, label=label, device=device) for label, model in models.items())
-    return distilled, CompressionReport("distillation", measurements, details)
+    measuring = Measuring(rows, device=device)
+    for label, model in models.items():
+        measuring.add(label, model)
+    return distilled, CompressionReport("distillation", measuring.finish(), details)
+
+
+def _lessons(
+    teacher: torch.nn.Module, student: torch.nn.Module, train: Rows, validation: Rows | None, loss: Distillation
+) -> tuple[tuple[Tensor, ...], int]:
+    """What `fit` takes, targets with the teacher's outputs beside them; and how many circuits these took."""
+    with measure_usage() as asked:
+        said = _outputs(teacher, train, "teacher")
+        further = None if validation is None else _outputs(teacher, validation, "teacher")
+    _check_alike(said, student, train)
+    joined = loss.join(train.y, said)
+    loss.check_outputs(said, len(train), joined, "training")
+    lessons = _tuple(train, validation, joined)
+    if validation is not None and further is not None:
+        lessons = (*lessons[:3], loss.join(validation.y, further))
+    return lessons, asked.circuits
 
 
 def _config(config: FitConfig | None, overrides: dict[str, Any], data: Any) -> FitConfig:
@@ -151,8 +162,7 @@ def _outputs(model: torch.nn.Module, part: Rows, who: str) -> Tensor:
     if not isinstance(model, torch.nn.Module):
         raise DtypeError(f"`{who}` must be a torch.nn.Module; got {type(model).__name__}. Pass the model itself.")
     try:
-        with same_samples(model):
-            outputs = row_outputs(model, part)
+        outputs = row_outputs(model, part)
     except RuntimeError as error:
         if isinstance(error, QnnError):
             raise

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from qnn.compression.measuring import DEVICE, Measurement, measure
+from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.networks.channel_pruning import Channels
 from qnn.compression.networks.layer_pruning import WholeLayers
 from qnn.compression.networks.tracing import example_rows
@@ -17,6 +17,7 @@ from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tuning import ranking_rows, training_rows, tune, tuning_config
 from qnn.errors import ArgumentError, DtypeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
+from qnn.training import FitConfig
 
 METHODS = ("weight", "neuron", "channel", "activation", "whole-layer", "l1")
 SCOPES = ("global", "layer")
@@ -91,28 +92,15 @@ def prune_classical(
     new = plain_copy(model)
     kind = then if method == "l1" else "neuron" if method == "channel" else method
     pruner = _pruner(new, data, kind, share, scope, norm)  # what cannot be done is refused before any training
-    measurements: list[Measurement] = []
-
-    def note(label: str, module: torch.nn.Module) -> None:
-        if data is not None:
-            measurements.append(measure(module, data, label=label, device=device))
-
-    note("before", model)
-    n_steps = 0
-    facts: dict[str, Any] = {}
+    measuring = Measuring(data, device=device)
+    measuring.add("before", model)
+    n_steps, facts = 0, dict[str, Any]()
     if method == "l1":
         n_steps, facts = _sparse_training(new, data, config, 0.001 if penalty is None else penalty)
-    for number, fraction in enumerate(steps):
-        _prune(pruner, fraction)
-        n_steps += tune(new, data, config, number)
-        if number + 1 < len(steps):
-            note(f"round {number + 1}", plain_copy(new))
-    if isinstance(pruner, Masks):
-        pruner.remove()
-    note("after", new)
+    n_steps += _prune_in_rounds(pruner, new, data, config, steps, measuring)
     details = {**pruner.facts(), **facts, **_sizes(model, new), "rounds": len(steps), "training_steps": n_steps}
     title = f"{method} pruning of classical layers, {share}, {scope}"
-    return new, CompressionReport(title, tuple(measurements), details)
+    return new, CompressionReport(title, measuring.finish(), details)
 
 
 def _pruner(
@@ -131,11 +119,28 @@ def _pruner(
     return WholeLayers(model, x[:_MAX_ROWS], y[:_MAX_ROWS], share)
 
 
-def _prune(pruner: Masks | Channels | WholeLayers, fraction: float) -> None:
+def _prune_in_rounds(
+    pruner: Masks | Channels | WholeLayers,
+    model: torch.nn.Module,
+    data: Any,
+    config: FitConfig | None,
+    fractions_done: list[float],
+    measuring: Measuring,
+) -> int:
+    """Prune `model` in place, tune it after each round and measure it; the number of optimisation steps."""
+    n_steps = 0
+    for number, fraction in enumerate(fractions_done, start=1):
+        if isinstance(pruner, Masks):
+            pruner.extend(fraction)
+        else:
+            pruner.prune(fraction)
+        n_steps += tune(model, data, config, number - 1)
+        if number < len(fractions_done):
+            measuring.add(f"round {number}", plain_copy(model))
     if isinstance(pruner, Masks):
-        pruner.extend(fraction)
-    else:
-        pruner.prune(fraction)
+        pruner.remove()
+    measuring.add("after", model)
+    return n_steps
 
 
 def _sparse_training(model: torch.nn.Module, data: Any, config: Any, penalty: float) -> tuple[int, dict[str, Any]]:

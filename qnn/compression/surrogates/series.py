@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qnn._integers import checked_seed, whole
 from qnn.backends.base import Estimate
-from qnn.compression.measuring import DEVICE, measure, same_samples
+from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.report import CompressionReport
 from qnn.compression.surrogates.fourier import grid, series_of
 from qnn.compression.surrogates.random_features import draw_frequencies, ridge_regression
@@ -22,7 +22,7 @@ from qnn.compression.surrogates.spectrum import Encoding, encodings_of, frequenc
 from qnn.errors import ArgumentError, DtypeError, QnnError, ShapeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import FourierSurrogate, QuantumLayer
-from qnn.training.isolation import module_mode, reference_tensor
+from qnn.training.isolation import module_mode, reference_tensor, same_samples
 
 _METHODS = ("fourier", "random")
 _CHECKED = 64  # rows at which an exact series is compared with the circuit
@@ -89,8 +89,8 @@ def surrogate(
     options = _Options(method, max_queries, tolerance, n_frequencies, n_queries, ridge, seed)
     layers = _layers(model)
     rows = _training_rows(data) if method == "random" and data is not None else None
-    measured = data is not None and not isinstance(data, Tensor)
-    measurements = [measure(model, data, label="model", device=device)] if measured else []  # before any query
+    measuring = Measuring(None if isinstance(data, Tensor) else data, device=device)
+    measuring.add("model", model)  # before any query
     made: dict[str, FourierSurrogate] = {}
     details: dict[str, Any] = {}
     with same_samples(model):
@@ -99,10 +99,9 @@ def surrogate(
             made[name], facts = options.series(layer, inputs.get(name))
             details |= {f"{name}: {fact}" if name else fact: value for fact, value in facts.items()}
     new = _replaced(model, layers, made)
-    if measured:
-        measurements.append(measure(new, data, label="surrogate", device=device))
+    measuring.add("surrogate", new)
     name = "Fourier series" if method == "fourier" else "random Fourier features"
-    return new, CompressionReport(f"classical surrogate, {name}", tuple(measurements), details)
+    return new, CompressionReport(f"classical surrogate, {name}", measuring.finish(), details)
 
 
 class _Options:
