@@ -80,10 +80,30 @@ def test_onnx_files_compute_the_same_and_keep_large_weights_in_int8(tmp_path):
     assert 67_200 < path.stat().st_size < 160_000  # floats would take 268,800
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"padding": "same"}, "`padding` must be a pair of whole numbers; got 'same'"),
+        ({"padding": (0, -1)}, "`padding` must be a whole number from 0 up; got -1"),
+        ({"stride": (1, 0)}, "`stride` must be a whole number from 1 up; got 0"),
+        ({"stride": None}, "`stride` must be a pair of whole numbers; got None"),
+        ({"dilation": (1, 1, 1)}, "`dilation` must be a pair"),
+        ({"kernel_size": 3}, "`kernel_size` must be a pair of whole numbers; got 3"),
+        ({"kernel_size": (2, 1.5)}, "`kernel_size` must be a whole number from 1 up; got 1.5"),
+        ({"out_channels": 0}, "`out_channels` must be a whole number from 1 up; got 0"),
+    ],
+)
+def test_convolutions_that_could_not_run_are_not_built(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        Int8Conv2d(**{"in_channels": 2, "out_channels": 4, "kernel_size": (3, 2)} | options)
+
+
 def test_mistakes_are_named():
     with pytest.raises(UnknownNameError, match="No kind of activations"):
         Int8Linear(2, 2, activations="fixed")
-    with pytest.raises(ArgumentError, match="`features` must be at least 1"):
+    with pytest.raises(ArgumentError, match="`in_features` must be a whole number from 1 up; got 0"):
         Int8Linear(0, 2)
+    with pytest.raises(ArgumentError, match=r"`out_features` must be a whole number from 1 up; got 2\.0"):
+        Int8Linear(2, 2.0)
     with pytest.raises(ArgumentError, match="`input_scale` must be given"):
         Int8Linear(2, 2, activations="static").quantize_from(torch.zeros(2, 2), None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,12 +133,14 @@ def _serialized(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> byt
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter logs about packages that have nothing to do with the model."""
+    """Without what the exporter says about packages that have nothing to do with the model, and about torch itself."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():  # torch's exporter copies a class of its own that torch calls deprecated
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            yield
     finally:
         logger.setLevel(before)
 

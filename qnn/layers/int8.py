@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from qnn._optional import require
+from qnn._integers import whole
 from qnn.errors import ArgumentError, unknown_name
 from qnn.layers.classical import HiddenLayer, InputLayer
+from qnn.layers.torchao_import import torchao
 
 ACTIVATIONS = ("float", "dynamic", "static")
 BOUNDS = {False: (-128, 127), True: (-64, 63)}
@@ -31,8 +32,6 @@ class _Int8Layer(torch.nn.Module):
         super().__init__()
         if activations not in ACTIVATIONS:
             raise unknown_name("kind of activations", activations, ACTIVATIONS)
-        if min(shape) < 1:
-            raise ArgumentError(f"`features` must be at least 1; got {shape}. Correct the sizes.")
         self.activations, self.reduce_range = activations, reduce_range
         self.register_buffer("weight", torch.zeros(shape, dtype=torch.int8))
         self.register_buffer("scale", torch.ones(shape[0]))
@@ -118,6 +117,8 @@ class Int8Linear(_Int8Layer):
         activations: str = "dynamic",
         reduce_range: bool = False,
     ) -> None:
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            _check_at_least(name, size, 1)
         super().__init__((out_features, in_features), bias, activations, reduce_range)
         self.in_features, self.out_features = in_features, out_features
 
@@ -156,9 +157,13 @@ class Int8Conv2d(_Int8Layer):
         activations: str = "dynamic",
         reduce_range: bool = False,
     ) -> None:
+        for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
+            _check_at_least(name, size, 1)
+        kernel_size = _pair("kernel_size", kernel_size, 1)
         super().__init__((out_channels, in_channels, *kernel_size), bias, activations, reduce_range)
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, tuple(kernel_size)
-        self.stride, self.padding, self.dilation = tuple(stride), tuple(padding), tuple(dilation)
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        self.stride, self.padding = _pair("stride", stride, 1), _pair("padding", padding, 0)
+        self.dilation = _pair("dilation", dilation, 1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs in the dtype of the inputs."""
@@ -228,10 +233,25 @@ class Int8HiddenLayer(HiddenLayer):
         self.linear = Int8Linear(n_inputs, n_outputs, True, activations, reduce_range)  # type: ignore[assignment]
 
 
+def _check_at_least(name: str, size: Any, least: int) -> None:
+    number = whole(size)
+    if number is None or number < least:
+        raise ArgumentError(f"`{name}` must be a whole number from {least} up; got {size!r}. Use {max(least, 1)}.")
+
+
+def _pair(name: str, sizes: Any, least: int) -> tuple[int, int]:
+    """Two sizes, one for each axis of an image."""
+    if not isinstance(sizes, tuple | list) or len(sizes) != 2:
+        raise ArgumentError(f"`{name}` must be a pair of whole numbers; got {sizes!r}. Use {(max(least, 1),) * 2}.")
+    for size in sizes:
+        _check_at_least(name, size, least)
+    return int(sizes[0]), int(sizes[1])
+
+
 def _torchao() -> Any:
-    return require("torchao.quantization", extra="compress", purpose="Arithmetic in int8")
+    return torchao("torchao.quantization", "Arithmetic in int8")
 
 
 def _activation_options() -> Any:
-    module = "torchao.quantization.quantize_.workflows"
-    return require(module, extra="compress", purpose="Arithmetic in int8").QuantizeTensorToInt8Kwargs
+    module = torchao("torchao.quantization.quantize_.workflows", "Arithmetic in int8")
+    return module.QuantizeTensorToInt8Kwargs

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from qnn._optional import require
 from qnn.compression.tuning import outputs
 from qnn.errors import ArgumentError, NotFiniteError
 from qnn.gradients.quantum_modules import quantum_modules
@@ -22,6 +21,7 @@ from qnn.layers import (
     OutputLayer,
 )
 from qnn.layers.int8 import BOUNDS
+from qnn.layers.torchao_import import torchao
 
 _WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding, nn.modules.rnn.RNNBase)
 
@@ -89,8 +89,8 @@ def input_scales(
     if not bool(torch.isfinite(rows).all()):
         row = int((~torch.isfinite(rows.reshape(len(rows), -1)).all(dim=1)).nonzero()[0])
         raise NotFiniteError(f"`data` must be finite to calibrate with; got NaN or infinity in row {row}. Drop it.")
-    ao = require("torchao.quantization", extra="compress", purpose="Calibration for int8")
-    observing = require("torchao.quantization.observer", extra="compress", purpose="Calibration for int8")
+    ao = torchao("torchao.quantization", "Calibration for int8")
+    observing = torchao("torchao.quantization.observer", "Calibration for int8")
     low, high = BOUNDS[reduce_range]
     observers, hooks = {}, []
     for path, layer in layers.items():

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from qnn._integers import whole
-from qnn._optional import require
-from qnn.compression.measuring import DEVICE, Measurement, count_weights, measure, same_samples, size_at_rest
+from qnn.compression.measuring import DEVICE, Measuring, count_weights, size_at_rest
 from qnn.compression.networks.tracing import example_rows
 from qnn.compression.networks.weight_pruning import plain_copy
 from qnn.compression.quantisation.angle_grids import (
@@ -26,6 +25,8 @@ from qnn.compression.tuning import outputs, training_rows, tune, tuning_config
 from qnn.errors import ArgumentError, DtypeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import QuantumLayer
+from qnn.layers.torchao_import import torchao
+from qnn.training.isolation import same_samples
 
 METHODS = {"int8-dynamic": "dynamic", "int8-static": "static", "int8-weights": "float", "angles": None}
 _MAX_ROWS = 512  # by which outputs are compared
@@ -89,19 +90,17 @@ def quantize(
     else:
         new, details = _int8(new, data, METHODS[method] or "", skip, calibration_rows)
         title = f"{method} quantisation of classical layers"
-    measurements: list[Measurement] = []
-    if data is not None:
-        measurements = [
-            measure(module, data, label=label, device=device) for label, module in (("before", model), ("after", new))
-        ]
-    return new, CompressionReport(title, tuple(measurements), {**details, **_moved(model, new, data)})
+    measuring = Measuring(data, device=device)
+    measuring.add("before", model)
+    measuring.add("after", new)
+    return new, CompressionReport(title, measuring.finish(), {**details, **_moved(model, new, data)})
 
 
 def _int8(
     model: torch.nn.Module, data: Any, activations: str, skip: Sequence[str], calibration_rows: int
 ) -> tuple[torch.nn.Module, dict[str, Any]]:
     layers, others = replaceable(model, tuple(skip))
-    reducing = require("torchao.utils", extra="compress", purpose="Arithmetic in int8").should_reduce_range
+    reducing = torchao("torchao.utils", "Arithmetic in int8").should_reduce_range
     reduce_range = bool(reducing(next(iter(layers.values())).weight.device))  # type: ignore[union-attr, operator]
     scales: dict[str, torch.Tensor] = {}
     details: dict[str, Any] = {}

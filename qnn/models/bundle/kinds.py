@@ -20,6 +20,7 @@ from qnn.models.bundle.fields import Value
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
 
 _MAX_ITEMS = 16  # of an option such as `kernel_size`
+_LARGEST = 2**31
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,24 @@ class Kind:
     holds_children: bool = False
 
 
-def _size(value: Value) -> int | None:
-    return None if value.data is None else value.whole(-(2**31), 2**31)
+def _size(value: Value, least: int = -_LARGEST) -> int | None:
+    return None if value.data is None else value.whole(least, _LARGEST)
 
 
-def _sizes(value: Value) -> Any:
-    """A size, or a tuple of them."""
-    return tuple(_size(item) for item in value.items(_MAX_ITEMS)) if isinstance(value.data, list) else _size(value)
+def _sizes(value: Value, least: int = -_LARGEST) -> Any:
+    """A size from `least` up, or a tuple of them."""
+    if isinstance(value.data, list):
+        return tuple(_size(item, least) for item in value.items(_MAX_ITEMS))
+    return _size(value, least)
+
+
+def _positive(value: Value) -> Any:
+    """Sizes that torch takes any of, and refuses when they are used."""
+    return _sizes(value, 1)
 
 
 def _padding(value: Value) -> Any:
-    return value.text(("same", "valid")) if isinstance(value.data, str) else _sizes(value)
+    return value.text(("same", "valid")) if isinstance(value.data, str) else _sizes(value, 0)
 
 
 def _optional_number(value: Value) -> float | None:
@@ -67,11 +75,12 @@ _CHECKS: dict[str, Callable[[Value], Any]] = {
         Value.flag,
     ),
     **dict.fromkeys(
-        ("dilation", "dim", "divisor_override", "end_dim", "groups", "in_channels", "in_features", "kernel_size",
-         "normalized_shape", "num_channels", "num_features", "num_groups", "num_parameters", "out_channels",
-         "out_features", "output_padding", "output_size", "start_dim", "stride", "unflattened_size"),
+        ("dim", "divisor_override", "end_dim", "in_channels", "in_features", "normalized_shape", "num_channels",
+         "num_features", "num_groups", "num_parameters", "out_channels", "out_features", "output_padding",
+         "output_size", "start_dim", "unflattened_size"),
         _sizes,
     ),
+    **dict.fromkeys(("dilation", "groups", "kernel_size", "stride"), _positive),
     **dict.fromkeys(
         ("alpha", "beta", "eps", "lambd", "max_val", "min_val", "momentum", "negative_slope", "p", "threshold",
          "value"),
