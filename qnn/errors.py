@@ -163,6 +163,10 @@ class DuplicateJobWarning(QnnWarning):
     """One submission became two jobs at a provider; one of them is used."""
 
 
+class ChangedRunWarning(QnnWarning):
+    """A run that was started again does something else, so that jobs it had paid for are not used."""
+
+
 class NoEffectWarning(QnnWarning):
     """A setting that has no effect as things are."""
 

@@ -12,6 +12,7 @@ import json
 import random
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from killed_training import in_child
 import qnn
 from qnn import fakecloud
 from qnn.backends import FakeCloud
+from qnn.errors import ChangedRunWarning
 from qnn.jobs import Journal
 from qnn.training import Checkpoint, fit
 
@@ -48,6 +50,7 @@ def training(cloud, case, scratch, journal=None):
 
     def train(_, folder=None):
         torch.set_num_threads(1)
+        warnings.simplefilter("error", ChangedRunWarning)  # nothing has changed
         options = dict(CASES[case][1])
         where = Path(tempfile.mkdtemp(dir=scratch)) if folder is None else folder
         backend = FakeCloud(

@@ -175,6 +175,23 @@ class Journal:
             ).fetchone()
         return None if row is None else JobRecord(*row)
 
+    def owners(self, run: str) -> list[tuple[str | None, float | None]]:
+        """The processes that submitted jobs of a run, and when each of them last wrote to the journal."""
+        with self._reading() as connection:
+            query = "SELECT owner, MAX(spoke_at) FROM jobs WHERE run = ? GROUP BY owner"
+            return connection.execute(query, (run,)).fetchall()
+
+    def at(self, job: JobRecord) -> list[JobRecord]:
+        """Other jobs of the same run, call, part and backend, the last attempt at each, oldest first."""
+        with self._reading() as connection:
+            query = (
+                f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE run = ? AND root = ? AND step = ? AND call = ? AND "
+                "part = ? AND backend = ? AND id != ? ORDER BY prepared_at, attempt"
+            )
+            place = (job.run, job.root, job.step, job.call, job.part, job.backend, job.id)
+            rows = [JobRecord(*row) for row in connection.execute(query, place)]
+        return list({row.id: row for row in rows}.values())
+
     def jobs(self, **filters: str | Sequence[str] | None) -> list[JobRecord]:
         """All jobs, oldest first, that match.
 

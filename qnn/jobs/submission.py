@@ -88,9 +88,10 @@ class _Call:
         self._stop = Event()
         journal = Journal(policy.journal)
         watcher = Watcher(service, journal, policy, self._stop)
-        self._run = current_run().id
+        run = current_run()
+        self._run = run.id
         self._trackers = [
-            Tracker(service, request, journal, policy, self._run, specification, watcher) for request in requests
+            Tracker(service, request, journal, policy, run, specification, watcher) for request in requests
         ]
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from qnn._run import Run
 from qnn.errors import (
     ArgumentError,
     AuthenticationError,
@@ -20,6 +21,7 @@ from qnn.errors import (
     JobFailedError,
     QuotaError,
 )
+from qnn.jobs import changes
 from qnn.jobs.journal import Journal
 from qnn.jobs.owner import is_alive, this_process
 from qnn.jobs.policy import Policy
@@ -51,7 +53,7 @@ class Tracker:
         request: what is to be computed.
         journal: where it is kept.
         policy: patience.
-        run: id of the run.
+        run: the run.
         specification: of the backend, for the journal.
         watcher: what waits.
     """
@@ -62,7 +64,7 @@ class Tracker:
         request: Request,
         journal: Journal,
         policy: Policy,
-        run: str,
+        run: Run,
         specification: Mapping[str, Any] | None,
         watcher: Watcher,
     ) -> None:
@@ -81,6 +83,7 @@ class Tracker:
             JobTimeoutError: the deadline has passed; the job goes on.
             JournalError, BackendError: as `carry_out`.
         """
+        changes.ask(self._journal, self._run, self._service.name, self._request)
         job = self._of_another_run() or self._claimed()
         self.remote_id = job.remote_id
         if job.state == "done":
@@ -106,8 +109,10 @@ class Tracker:
             if waited is not None:
                 self._check_not_refused(waited)
             job, new = self._journal.claim(
-                self._request, self._run, self._service.name, self._specification, self._owner
+                self._request, self._run.id, self._service.name, self._specification, self._owner
             )
+            if new:
+                changes.check(self._journal, self._run, job, self._request)
             if job.state != "prepared":
                 self._job = job
                 return job
