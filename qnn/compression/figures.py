@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from qnn.compression.measuring import Measurement
@@ -17,6 +18,7 @@ _PANELS = {
     "circuits_per_step": "circuits per training step",
 }
 _WIDE = 8  # from largest to smallest, beyond which a scale is logarithmic
+_ROOM = 1.15  # of an axis that starts at nothing, beyond the largest value
 
 
 def draw(measurements: Sequence[Measurement], title: str) -> Figure:
@@ -41,11 +43,15 @@ def draw(measurements: Sequence[Measurement], title: str) -> Figure:
         if max(values, default=1) > _WIDE * min(values, default=1):
             panel.set_xscale("log")
             panel.xaxis.set_minor_formatter(NullFormatter())
-        else:
+            panel.margins(x=0.15)
+        else:  # from nothing, else noise would look like a difference
+            panel.set_xlim(0.0, _ROOM * max(values, default=1))
             panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-        panel.margins(x=0.15)
         panel.grid(alpha=0.3)
+    losses = [] if scored else [m.loss for m in measurements if m.loss and isfinite(m.loss)]
+    if losses:
+        axes[0].set_ylim(0.0, _ROOM * max(losses))
     axes[0].set_ylabel("test accuracy, 95 % interval" if scored else "test loss")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, max(1, len(labels))), fontsize="small")
