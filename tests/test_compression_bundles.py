@@ -47,7 +47,7 @@ def test_a_pruned_bundle_has_fewer_weights_and_keeps_what_is_beside_the_model(bu
     assert count(after.model) == report.after.n_weights < report.before.n_weights == count(before.model)
     assert report.before.n_test == 30 and [m.label for m in report.measurements] == ["before", "after prune (angle)"]
     assert after.config == before.config and after.extra == before.extra
-    assert after.metrics["test_accuracy"] == 0.9
+    assert after.metrics.keys() == {"source", "compression"} and after.metrics["source"] == {"test_accuracy": 0.9}
     assert after.metrics["compression"]["measurements"][0]["label"] == "before"
 
 
@@ -104,6 +104,9 @@ def test_an_onnx_file_of_the_compressed_network(bundle, tmp_path):
 def test_what_cannot_be_compressed(bundle, tmp_path):
     with pytest.raises(ArgumentError, match="One of `prune`, `surrogate`, `quantize` must be given; got none"):
         compress_bundle(bundle, tmp_path / "out", "iris")
+    for data, got in (("rows.csv", '"rows.csv"'), ({"x0": [1.0]}, "dict")):
+        with pytest.raises(ArgumentError, match=f"`data` must be a task, .* for a bundle without columns; got {got}"):
+            compress_bundle(bundle, tmp_path / "out", data, quantize="int8-dynamic")
     (tmp_path / "link").symlink_to(bundle)
     for same in (bundle, f"{bundle}/../{bundle.name}", tmp_path / "link"):
         with pytest.raises(ArgumentError, match="`out` must be another place than the bundle that is read"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +10,17 @@ import torch
 
 from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.report import CompressionReport
-from qnn.errors import ArgumentError, TableError
+from qnn.compression.table_bundles import SplitRows, predictions_of, rows_of_builtin, rows_of_table, table_of
+from qnn.compression.tuning import training_rows
+from qnn.errors import ArgumentError
 from qnn.layers import export_onnx
 from qnn.models.bundle import Bundle, read_bundle, save
 from qnn.models.tables import TableModel
 from qnn.tasks import list_tasks, load_task
 from qnn.tasks.data import Part
-from qnn.tasks.tables import read_table
 
 #: In the order in which they are done.
 STEPS = ("prune", "surrogate", "quantize")
-_TEST_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class SplitRows:
-    """Rows to fine-tune and calibrate on, and rows to report on."""
-
-    train: Part
-    test: Part
-    validation: Part | None = None
 
 
 def compress_bundle(
@@ -48,8 +38,10 @@ def compress_bundle(
 ) -> CompressionReport:
     """Read a bundle, make its model cheaper, and write another bundle.
 
-    What the bundle holds beside the model (scaling, columns of its table, configuration) is kept; the report is added
-    to its metrics. The bundle that is read stays as it is.
+    What the bundle holds beside the model (scaling, columns of its table, configuration) is kept. Its metrics are those
+    of another model, and become the entry "source" of the new ones, beside the report, "compression". In a bundle of
+    `qnn train` the scores and the distribution of predictions, by which `qnn predict --monitor` knows drift, are found
+    anew from the rows of the report; without data there are none. The bundle that is read stays as it is.
 
     Args:
         path: a bundle of `qnn.save` or `qnn train`.
@@ -69,7 +61,7 @@ def compress_bundle(
         The report, with the model before and after every step; without data it has no accuracies and no measurements.
 
     Raises:
-        ArgumentError: nothing to do, or `out` is `path`.
+        ArgumentError: nothing to do, `out` is `path`, or `data` are a table and the bundle is of none.
         BundleError: `path` is no bundle, or a bundle cannot hold the compressed model.
         TableError: `data` has not the columns of the bundle, or bad rows.
     """
@@ -79,7 +71,8 @@ def compress_bundle(
             "`data` must be given to write an ONNX file, which is checked on rows; got None. Give some."
         )
     bundle = read_bundle(path, **options)
-    rows = rows_for(bundle, path, data, seed)
+    table = table_of(bundle)
+    rows = rows_for(bundle, table, data, seed)
     model, details = bundle.model, dict[str, Any]()
     measuring = Measuring(rows, device=device)
     measuring.add("before", model)
@@ -90,41 +83,34 @@ def compress_bundle(
         measuring.add(f"after {_named(step, settings)}", model, n_bytes=n_bytes)
     steps = ", ".join(_named(step, settings) for step, settings in todo.items())
     done = CompressionReport(f"{Path(path).name}: {steps}", measuring.finish(), details)
-    kept = {name: getattr(bundle, name) for name in ("scaling", "task", "config", "extra")}
-    save(model, out, **kept, metrics={**(bundle.metrics or {}), "compression": done.as_dict()})
+    _save(model, out, bundle, table, rows, done)
     if onnx is not None:
         export_onnx(model, onnx, rows.test.x[:2])
     return done
 
 
-def rows_for(bundle: Bundle, path: str | Path, data: Any, seed: int = 0) -> Any:
-    """`data` in the form that all methods take, prepared as the bundle says; None stays None."""
-    if data is None or (not isinstance(data, str | Path) and not _is_table(bundle, data)):
-        return data if data is None or hasattr(data, "test") else SplitRows(Part(*data), Part(*data))
-    if isinstance(data, str) and data in list_tasks():
-        return load_task(data)
-    model = TableModel.load(path)
-    table = read_table(data)
-    prepared = model.preparation(table)
-    y, missing, outside = model.target.values(table)
-    problems = [line for found in (prepared.missing, prepared.unseen, missing, outside) for line in found.lines()]
-    if problems:
-        raise TableError(
-            f"`data` must have values and known categories in every row; {table.source} has not: "
-            f"{'; '.join(problems[:3])}. Drop or mend these rows."
+def rows_for(bundle: Bundle, table: TableModel | None, data: Any, seed: int = 0) -> Any:
+    """`data` in the form that all methods take, prepared as the bundle says; None stays None.
+
+    Raises:
+        ArgumentError: a table for a bundle that is of none.
+    """
+    if data is None or hasattr(data, "test"):
+        return data
+    named = isinstance(data, str) and data in list_tasks()
+    of_columns = isinstance(data, str | Path | Mapping) or hasattr(data, "columns")
+    if table is None and not named and of_columns:
+        shown = f'"{data}"' if isinstance(data, str | Path) else type(data).__name__
+        raise ArgumentError(
+            f"`data` must be a task, its name or a pair (x, y) for a bundle without columns; got {shown}. Give rows as "
+            "the model takes them."
         )
-    if model.target.task == "regression":
-        y = ((y - model.target.mean) / model.target.deviation).astype("float32")
-    x, labels = torch.as_tensor(prepared.x, dtype=torch.float32), torch.as_tensor(y)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    n_test = max(1, round(_TEST_SHARE * len(x)))
-    test, train = order[:n_test], order[n_test:]
-    return SplitRows(Part(x[train], labels[train]), Part(x[test], labels[test]))
-
-
-def _is_table(bundle: Bundle, data: Any) -> bool:
-    """Whether these are columns by name for a bundle of `qnn train`."""
-    return (bundle.task or {}).get("kind") == "table" and (isinstance(data, Mapping) or hasattr(data, "columns"))
+    if named:
+        return load_task(data) if table is None else rows_of_builtin(table, data)
+    if table is not None and of_columns:
+        return rows_of_table(table, data, seed)
+    part = Part(*training_rows(data))
+    return SplitRows(part, part)
 
 
 def _checked(given: Mapping[str, Any], path: str | Path, out: str | Path) -> dict[str, dict[str, Any]]:
@@ -138,7 +124,9 @@ def _checked(given: Mapping[str, Any], path: str | Path, out: str | Path) -> dic
             continue
         todo[step] = dict(wanted) if isinstance(wanted, Mapping) else ({} if wanted is True else {"method": wanted})
     if not todo:
-        raise ArgumentError(f'One of {", ".join(f"`{s}`" for s in STEPS)} must be given; got none. Use prune="angle".')
+        raise ArgumentError(
+            f'One of {", ".join(f"`{s}`" for s in STEPS)} must be given; got none. Use quantize="int8-dynamic".'
+        )
     return todo
 
 
@@ -156,3 +144,21 @@ def _applied(
 def _named(step: str, settings: Mapping[str, Any]) -> str:
     method = settings.get("method")
     return f"{step} ({method})" if method else step
+
+
+def _save(
+    model: torch.nn.Module,
+    out: str | Path,
+    bundle: Bundle,
+    table: TableModel | None,
+    rows: Any,
+    done: CompressionReport,
+) -> None:
+    """Write the new bundle: what is known of the old model's predictions becomes that of the source."""
+    kept = {name: getattr(bundle, name) for name in ("scaling", "task", "config", "extra")}
+    metrics: dict[str, Any] = {"source": bundle.metrics} if bundle.metrics else {}
+    if table is not None:
+        predicted, scores = predictions_of(table, model, rows)
+        kept["task"] = {**kept["task"], "predicted": predicted}
+        metrics |= scores
+    save(model, out, **kept, metrics={**metrics, "compression": done.as_dict()})

@@ -67,12 +67,14 @@ class DriftReport:
         drifts: one entry a test, the smallest p first.
         n_rows: new rows.
         alpha, min_psi: what counts as drift.
+        remark: what was not looked at; empty where all was.
     """
 
     drifts: tuple[Drift, ...]
     n_rows: int
     alpha: float
     min_psi: float
+    remark: str = ""
 
     @property
     def drifted(self) -> list[str]:
@@ -82,7 +84,7 @@ class DriftReport:
     @property
     def note(self) -> str:
         """What p and PSI mean here."""
-        return NOTE.format(n=len(self.drifts), alpha=self.alpha)
+        return " ".join(filter(None, [NOTE.format(n=len(self.drifts), alpha=self.alpha), self.remark]))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data that `json.dumps` takes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from qnn._integers import checked_seed
 from qnn.errors import ArgumentError, TableError, unknown_name
 from qnn.models.outputs import outputs_of
 from qnn.models.tables.drift import DriftReport, measure_drift
-from qnn.models.tables.profile import CategoryProfile
+from qnn.models.tables.profile import CategoryProfile, NumberProfile, Profile
 from qnn.models.tables.scores import Scores, score_classes, score_numbers
-from qnn.models.tables.table_model import TableModel
+from qnn.models.tables.table_model import PREDICTED, TableModel
 from qnn.tasks.tables import Table, Target, read_table
 
 BAD_ROWS = ("error", "skip")
 FORMATS = (".csv", ".parquet")
+_NOT_COMPARED = "Predictions are not compared: the bundle has no distribution of its model's."
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +179,26 @@ def predict_values(
     return outputs.argmax(dim=-1).numpy(), outputs.softmax(dim=-1).numpy()
 
 
+def profile_of_predictions(target: Target, values: np.ndarray) -> Profile:
+    """The distribution of what `predict_values` gave."""
+    if target.task == "regression":
+        return NumberProfile.of(PREDICTED, values)
+    return CategoryProfile.of(PREDICTED, np.array(target.classes, dtype=object)[values])
+
+
+def score_part(target: Target, y: torch.Tensor, values: np.ndarray, majority: int) -> Scores:
+    """Scores of what `predict_values` gave, against class numbers or scaled values (N,); `majority` is a class."""
+    if target.task == "regression":
+        return score_numbers(y.double().numpy() * target.deviation + target.mean, values)
+    return score_classes(y.numpy(), values, majority)
+
+
+def majority_class(model: TableModel) -> int:
+    """The number of the most frequent class in training; 0 for a regression."""
+    counts = model.labels.counts if isinstance(model.labels, CategoryProfile) else {}
+    return int(np.argmax([counts.get(name, 0) for name in model.target.classes or ("",)]))
+
+
 def check_output(path: str | Path) -> Path:
     """`path`, if predictions can be written in a format of that name."""
     target = Path(path)
@@ -198,15 +219,16 @@ def _score(model: TableModel, table: Table, good: np.ndarray, values: np.ndarray
         )
     if model.target.task == "regression":
         return score_numbers(y[good], values)
-    counts = model.labels.counts if isinstance(model.labels, CategoryProfile) else {}
-    majority = int(np.argmax([counts.get(name, 0) for name in model.target.classes]))
-    return score_classes(y[good], values, majority)
+    return score_classes(y[good], values, majority_class(model))
 
 
 def _drift(model: TableModel, table: Table, named: np.ndarray, alpha: float, min_psi: float) -> DriftReport:
     """Drift of all columns, and of the rows that were predicted."""
     values = named if model.target.classes else named.astype(np.float64)
     pairs = [(profile, model.values(table, profile)) for profile in model.profiles]
+    if model.predicted is None:
+        report = measure_drift(pairs, table.n_rows, alpha=alpha, min_psi=min_psi)
+        return replace(report, remark=_NOT_COMPARED)
     return measure_drift([*pairs, (model.predicted, values)], table.n_rows, alpha=alpha, min_psi=min_psi)
 
 

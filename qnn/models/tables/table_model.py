@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qnn.errors import BundleError, TableError
-from qnn.models.bundle import read_bundle, save
+from qnn.models.bundle import Bundle, read_bundle, save
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
 from qnn.models.tables.profile import CategoryProfile, NumberProfile, Profile, profile_from_json
 from qnn.models.tables.scores import Scores
@@ -29,7 +29,8 @@ class TableModel:
         target: what is predicted.
         profiles: the distribution of each column in the training part.
         labels: the distribution of the target in the training part.
-        predicted: the distribution of the predictions on held-out rows (on training rows where none were held out).
+        predicted: the distribution of the predictions on held-out rows (on training rows where none were held out);
+            None for a model that was changed without rows at hand.
         config: what it was trained with, plain data.
         metrics: plain data: scores of each part, sizes, history, and the usage of training and scoring together.
         notes: what was noticed in the table.
@@ -41,7 +42,7 @@ class TableModel:
     target: Target
     profiles: tuple[Profile, ...]
     labels: Profile
-    predicted: Profile
+    predicted: Profile | None
     config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class TableModel:
             "target": self.target.to_json(),
             "profiles": [profile.to_json() for profile in self.profiles],
             "labels": self.labels.to_json(),
-            "predicted": self.predicted.to_json(),
+            "predicted": None if self.predicted is None else self.predicted.to_json(),
             "notes": list(self.notes),
         }
         scaling = {"columns": self.preparation.to_json()}
@@ -67,7 +68,12 @@ class TableModel:
         Raises:
             BundleError: it is no bundle, or not one of a table; the message names the field.
         """
-        bundle = read_bundle(path, **options)
+        return cls.of(read_bundle(path, **options))
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> TableModel:
+        """The same, of a bundle that has been read."""
+        path = bundle.path
         if not isinstance(bundle.model, QuantumNeuralNetwork):
             raise BundleError(f"`model` of {path} must be a QuantumNeuralNetwork; got {type(bundle.model).__name__}.")
         task, scaling = bundle.task or {}, bundle.scaling or {}
@@ -85,7 +91,8 @@ class TableModel:
                 for number, entry in enumerate(entries if isinstance(entries, list) else [], 1)
             )
             labels = profile_from_json(task.get("labels"), "the profile of the target")
-            predicted = profile_from_json(task.get("predicted"), "the profile of predictions")
+            unknown = "predicted" in task and task["predicted"] is None
+            predicted = None if unknown else profile_from_json(task.get("predicted"), "the profile of predictions")
         except TableError as error:
             raise BundleError(f"`task` and `scaling` of {path} must be those of a table: {error}") from error
         made = cls(bundle.model, preparation, target, profiles, labels, predicted, bundle.config or {})
@@ -106,7 +113,9 @@ class TableModel:
         found = {profile.name: profile.to_json()["kind"] for profile in self.profiles}
         regression = self.target.task == "regression"
         if kinds != found or any(
-            isinstance(profile, NumberProfile) != regression for profile in (self.labels, self.predicted)
+            isinstance(profile, NumberProfile) != regression
+            for profile in (self.labels, self.predicted)
+            if profile is not None
         ):
             raise BundleError(f"`task` of {path} must have a profile for each column and for predictions. Save again.")
         wanted = (len(self.preparation.feature_names), 1 if regression else len(self.target.classes))

@@ -19,10 +19,10 @@ from qnn.errors import ArgumentError, unknown_name
 from qnn.gradients import QUANTUM_OPTIMIZERS
 from qnn.models.optimizers import optimizer_fields
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
-from qnn.models.tables.predict import predict_values
+from qnn.models.tables.predict import predict_values, profile_of_predictions, score_part
 from qnn.models.tables.profile import CategoryProfile, NumberProfile, Profile
-from qnn.models.tables.scores import Scores, score_classes, score_numbers
-from qnn.models.tables.table_model import PREDICTED, TableModel
+from qnn.models.tables.scores import Scores
+from qnn.models.tables.table_model import TableModel
 from qnn.tasks.catalogue import TASKS
 from qnn.tasks.data import Part
 from qnn.tasks.tables import TableTask, prepare_builtin, prepare_table, read_table
@@ -277,10 +277,7 @@ def _measure(network: torch.nn.Module, prepared: TableTask) -> tuple[dict[str, S
     for name, part, values in predicted_parts(network, prepared):
         found[name], kept[name] = _scores(prepared, part, values), values
     held = [kept[name] for name in ("validation", "test") if name in kept] or [kept["train"]]
-    values = np.concatenate(held)
-    if prepared.target.task == "regression":
-        return found, NumberProfile.of(PREDICTED, values)
-    return found, CategoryProfile.of(PREDICTED, np.array(prepared.target.classes, dtype=object)[values])
+    return found, profile_of_predictions(prepared.target, np.concatenate(held))
 
 
 def predicted_parts(network: torch.nn.Module, prepared: TableTask) -> Iterator[tuple[str, Part, np.ndarray]]:
@@ -292,11 +289,9 @@ def predicted_parts(network: torch.nn.Module, prepared: TableTask) -> Iterator[t
 
 
 def _scores(prepared: TableTask, part: Part, values: np.ndarray) -> Scores:
-    target = prepared.target
-    if target.task == "regression":
-        return score_numbers(part.y.double().numpy() * target.deviation + target.mean, values)
-    majority = int(torch.bincount(prepared.train.y, minlength=len(target.classes)).argmax())
-    return score_classes(part.y.numpy(), values, majority)
+    n_classes = len(prepared.target.classes)
+    majority = int(torch.bincount(prepared.train.y, minlength=n_classes).argmax()) if n_classes else 0
+    return score_part(prepared.target, part.y, values, majority)
 
 
 def _profiles(prepared: TableTask) -> list[Profile]:
