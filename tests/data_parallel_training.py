@@ -14,6 +14,7 @@ import torch
 import qnn
 from qnn.gradients import QUANTUM_OPTIMIZERS
 from qnn.training import Callback, Checkpoint, fit
+from qnn.training.callbacks import RunBudget
 
 CASES = {
     "adam": {},
@@ -61,15 +62,17 @@ def train(case, folder, epochs=2):
     x = torch.randn(41, 4, generator=torch.Generator().manual_seed(0)).double()  # batches of 20, 20 and 1 row
     y = (x.sum(1) > 0).long()
     gradients = Gradients()
-    history = fit(
-        model, (x, y, x[:21], y[:21]), epochs=epochs, progress=False, callbacks=[gradients],
-        metrics=["f1_score"], checkpoint=None if folder is None else Checkpoint(folder, every_steps=1), **options,
-    )  # fmt: skip
+    with qnn.budget(max_circuits=10**9) as left:
+        history = fit(
+            model, (x, y, x[:21], y[:21]), epochs=epochs, progress=False, callbacks=[gradients, RunBudget(left)],
+            metrics=["f1_score"], checkpoint=None if folder is None else Checkpoint(folder, every_steps=1), **options,
+        )  # fmt: skip
     return {
         "gradients": gradients.first if hasattr(gradients, "first") else None,
         "weights": [p.detach().reshape(-1).tolist() for p in model.parameters()],
         "epochs": [{k: v for k, v in e.items() if k not in ("wall_s", "jobs")} for e in history.epochs],
         "circuits": history.usage.circuits,
+        "counted by the budget": left.used["circuits"],
     }
 
 

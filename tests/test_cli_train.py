@@ -14,7 +14,8 @@ from table_samples import QUICK_WORDS, houses_frame, iris_frame
 import qnn.models.tables.train
 from qnn.cli import main
 from qnn.cli.train import _FIT, _NETWORK, _TABLE
-from qnn.models.tables import RunBudget, TableModel
+from qnn.models.tables import TableModel
+from qnn.training.callbacks import RunBudget
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "train_predict.md").read_text()
 
@@ -72,7 +73,7 @@ def test_every_option_reaches_the_training(monkeypatch):
     expected |= {"missing": "fill", "task": "regression", "out": Path("o.zip"), "overwrite": True, "checkpoint": "c"}
     assert main(["train", "x.csv", *words]) == 130
     (budget,) = seen.pop("callbacks")
-    assert isinstance(budget, RunBudget)
+    assert type(budget) is RunBudget
     assert seen == expected | {"target": "t", "progress": False}
 
 

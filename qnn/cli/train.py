@@ -144,7 +144,8 @@ def _dry_run(arguments: argparse.Namespace, options: dict[str, Any], limits: dic
 def _train(arguments: argparse.Namespace, options: dict[str, Any], limits: dict[str, Any], *, main: bool) -> int:
     """Train, and print the scores."""
     from qnn._meter import budget
-    from qnn.models.tables import RunBudget, train_table
+    from qnn.models.tables import train_table
+    from qnn.training.callbacks import RunBudget
 
     out = options["out"]
     try:

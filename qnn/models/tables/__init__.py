@@ -1,7 +1,7 @@
 """Models of tables: trained from a file, kept in a bundle, used on new rows, watched for drift."""
 
 from qnn.models.tables.drift import Drift, DriftReport, measure_drift
-from qnn.models.tables.forecast import RunBudget, forecast_table
+from qnn.models.tables.forecast import forecast_table
 from qnn.models.tables.predict import Predictions, check_output, predict_table
 from qnn.models.tables.scores import Score, Scores
 from qnn.models.tables.table_model import TableModel
@@ -11,7 +11,6 @@ __all__ = [
     "Drift",
     "DriftReport",
     "Predictions",
-    "RunBudget",
     "Score",
     "Scores",
     "TableModel",

@@ -1,4 +1,4 @@
-"""What training on a table is going to use, and what it may use."""
+"""What training on a table is going to use."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qnn._meter import Budget
 from qnn.models.forecasts import Forecast, forecast
 from qnn.models.forecasts.rehearsal import rehearsal
 from qnn.models.tables.train import places, planned, predicted_parts
-from qnn.training import Callback, FitState
 from qnn.training.callbacks.checkpoint import LAST
 
 
@@ -52,32 +50,3 @@ def forecast_table(
     if folder is not None and (folder / LAST).exists():
         notes.append(f'Training goes on from "{folder}": part of this has been used before.')
     return found.plus(afterwards, *notes)
-
-
-class RunBudget(Callback):
-    """Has a budget count what the run used before it was resumed.
-
-    Args:
-        budget: one that is open where training begins.
-    """
-
-    def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self._run: FitState | None = None
-
-    def on_fit_start(self, state: FitState) -> None:
-        """Hold on to the run."""
-        self._run = state
-
-    def on_fit_end(self, state: FitState) -> None:
-        """Let go of it."""
-        self._run = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Seconds used so far; the run itself knows the rest."""
-        return {"seconds": self._budget.used["seconds"]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Count what the run has used."""
-        assert self._run is not None
-        self._budget.used = {**self._run.usage.as_dict(), "seconds": state["seconds"]}

@@ -10,6 +10,7 @@ from qnn.training.callbacks.gradient_norms import GradientNorms
 from qnn.training.callbacks.gradient_variance import GradientVariance
 from qnn.training.callbacks.json_log import JSONLog
 from qnn.training.callbacks.progress import ProgressBar
+from qnn.training.callbacks.run_budget import RunBudget
 from qnn.training.callbacks.tensorboard_log import TensorBoardLog
 from qnn.training.callbacks.time_limit import TimeLimit
 from qnn.training.callbacks.usage_log import UsageLog
@@ -26,6 +27,7 @@ __all__ = [
     "JSONLog",
     "ProgressBar",
     "RestoreBest",
+    "RunBudget",
     "TensorBoardLog",
     "TimeLimit",
     "UsageLog",

@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from qnn._meter import Budget, Usage, within
-from qnn.training.callbacks.base import Callback, FitState
+from qnn.training.callbacks.base import FitState
+from qnn.training.callbacks.run_budget import RunBudget
 from qnn.training.callbacks.usage_log import difference, largest
 
 
-class BudgetGuard(Callback):
+class BudgetGuard(RunBudget):
     """Ends training before the step, or the evaluation of an epoch, that would exceed a budget.
 
     The forecast for a step is the most that a step has used so far, after the first, which may have done what is done
@@ -43,11 +44,10 @@ class BudgetGuard(Callback):
         max_jobs: int | None = None,
         max_seconds: float | None = None,
     ) -> None:
-        self._budget = Budget(max_jobs, max_shots, max_circuits, max_seconds)
+        super().__init__(Budget(max_jobs, max_shots, max_circuits, max_seconds))
         limits = {"circuits": max_circuits, "shots": max_shots, "jobs": max_jobs, "seconds": max_seconds}
         self.limits = {name: limit for name, limit in limits.items() if limit is not None}
         self._refusing = ExitStack()
-        self._run: FitState | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -58,7 +58,7 @@ class BudgetGuard(Callback):
 
     def on_fit_start(self, state: FitState) -> None:
         """Forget an earlier run, and refuse from now on what would exceed the budget."""
-        self._run = state
+        super().on_fit_start(state)
         self._forget()
         self._budget.used = dict.fromkeys(self._budget.used, 0)
         self._refusing.enter_context(within(self._budget))
@@ -83,12 +83,12 @@ class BudgetGuard(Callback):
     def on_fit_end(self, state: FitState) -> None:
         """Let go of the run."""
         self._refusing.close()
-        self._run = None
+        super().on_fit_end(state)
 
     def _learn(self, state: FitState, kind: str) -> None:
         """Remember what was used since the last joint."""
         before, self._used = self._used, Usage(**state.usage.as_dict())
-        self._budget.used |= self._used.as_dict()  # of all processes, and from before this guard joined
+        self._count(state)
         if before is None:
             return
         cost, self._seen[kind] = difference(self._used, before), self._seen.get(kind, 0) + 1
@@ -108,10 +108,8 @@ class BudgetGuard(Callback):
     def state_dict(self) -> dict[str, Any]:
         """What was used so far, and the forecasts."""
         costs = {kind: usage.as_dict() for kind, usage in self._costs.items()}
-        seconds = self._budget.used["seconds"]
-        return {
+        return super().state_dict() | {
             "used": (self._used or Usage()).as_dict(),
-            "seconds": seconds,
             "costs": costs,
             "seen": dict(self._seen),
             "next": self._next,
@@ -119,8 +117,8 @@ class BudgetGuard(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with them; a run that had used up its budget ends at once."""
+        super().load_state_dict(state)
         self._used = Usage(**state["used"])
-        self._budget.used = {**state["used"], "seconds": state["seconds"]}
         self._costs = {kind: Usage(**counts) for kind, counts in state["costs"].items()}
         self._seen = dict(state["seen"])
         self._next = state["next"]
