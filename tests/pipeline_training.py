@@ -10,20 +10,28 @@ import torch
 import torch.distributed as dist
 
 import qnn
-from qnn.errors import CheckpointError
+from qnn.compression import GradientPruning
+from qnn.errors import ArgumentError, CheckpointError
 from qnn.training import BudgetGuard, Pipeline, fit
 
 CASES = {
     "exact": {},
     "shots": {"shots": 20},
     "clipped": {},
+    "pruned": {"gradient": "parameter-shift"},  # one stage has no circuit
+    "pruned in both": {"gradient": "parameter-shift"},
 }
 
 
 def trained(case, staged):
     torch.manual_seed(0)
+    first = torch.nn.Tanh()
+    if case == "pruned in both":
+        first = torch.nn.Sequential(
+            torch.nn.Linear(16, 2), qnn.QuantumLayer(2, 2, seed=2, **CASES[case]), torch.nn.Linear(2, 16)
+        )
     model = torch.nn.Sequential(
-        torch.nn.Linear(6, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2),
+        torch.nn.Linear(6, 16), first, torch.nn.Linear(16, 2),
         qnn.QuantumLayer(2, 1, seed=1, **CASES[case]), torch.nn.Linear(2, 3),
     ).double()  # fmt: skip
     generator = torch.Generator().manual_seed(1)
@@ -35,7 +43,7 @@ def trained(case, staged):
     history = fit(
         placed, (x, y, x[:5], y[:5]), epochs=2, batch_size=8, learning_rate=0.05, l2_penalty=0.01, progress=False,
         sample_weight=(torch.arange(1.0, 23.0), torch.ones(5)), max_gradient_norm=0.02 if case == "clipped" else None,
-        optimizer="sgd" if case == "clipped" else "adam",
+        optimizer="sgd" if case == "clipped" else "adam", callbacks=[GradientPruning()] if "pruned" in case else [],
     )  # fmt: skip
     if staged:
         assert all(torch.equal(w, b) for w, b in zip(model.parameters(), before, strict=True))
@@ -50,6 +58,12 @@ def trained(case, staged):
                 assert "pipeline.whole()" in str(error)
             else:
                 raise AssertionError("a checkpoint was accepted")
+            try:  # the circuit of one stage has no shifted copies: both refuse it
+                fit(placed, (x, y), epochs=1, callbacks=[GradientPruning()], progress=False)
+            except ArgumentError as error:
+                assert 'got "adjoint" in the layer "stage.1"' in str(error), error
+            else:
+                raise AssertionError("adjoint gradients were pruned")
         stopped = fit(placed, (x, y), epochs=9, batch_size=8, progress=False, callbacks=[BudgetGuard(max_circuits=200)])
         assert 0 < stopped.steps < 27, "both processes stop where one sees the budget end"
         assert stopped.usage.circuits > 0

@@ -107,6 +107,42 @@ def test_a_hybrid_keeps_the_gradients_of_its_inputs():
     assert all(p.grad.abs().sum() > 0 for p in model[0].parameters())
 
 
+def test_inputs_that_weights_multiply_keep_their_whole_gradients():
+    def function(inputs, weights):
+        qml.RX(weights[0] * inputs[0], wires=0)
+        qml.RY(weights[1] * inputs[1], wires=1)
+        qml.CNOT(wires=[0, 1])
+        qml.RX(weights[2], wires=0)
+        qml.RY(weights[3], wires=1)
+
+    def hybrid():
+        torch.manual_seed(0)
+        layer = QuantumLayer.from_pennylane(
+            function, n_inputs=2, weight_shapes={"weights": 4}, observables=[qml.Z(0), qml.Z(1)], dtype=torch.float64,
+            gradient="parameter-shift", seed=1,
+        )  # fmt: skip
+        return torch.nn.Sequential(torch.nn.Linear(2, 2).double(), layer)
+
+    class BesideUnpruned(Callback):
+        n_whole = []
+
+        def on_backward_end(self, state):
+            twin.load_state_dict(model.state_dict())
+            twin.zero_grad()
+            torch.nn.functional.mse_loss(twin(X), Y).backward()
+            for pruned, whole in zip(model[0].parameters(), twin[0].parameters(), strict=True):
+                torch.testing.assert_close(pruned.grad, whole.grad, rtol=1e-12, atol=1e-14)
+            found, whole = model[1].weights.grad, twin[1].weights.grad
+            drawn = found != 0
+            torch.testing.assert_close(found[drawn], whole[drawn], rtol=1e-12, atol=1e-14)
+            assert bool((whole != 0).all())
+            self.n_whole.append(int(drawn.sum()))
+
+    model, twin = hybrid(), hybrid()
+    fit(model, (X, Y), callbacks=[GradientPruning(), BesideUnpruned()], **OPTIONS)
+    assert BesideUnpruned.n_whole == [4, 2, 2, 4, 2, 2]
+
+
 def test_all_angles_of_a_drawn_weight_are_shifted_and_a_sum_reaches_drawn_weights_only():
     def function(inputs, weights):
         qml.RY(inputs[0] + inputs[1], wires=0)
@@ -174,7 +210,7 @@ def test_options_out_of_range_are_refused(options, error, match):
 def test_models_without_shifted_weights_are_refused():
     with pytest.raises(ArgumentError, match='needs gradient="parameter-shift"; got "adjoint" in the layer "0"'):
         trained(layer_of(), GradientPruning(), model=torch.nn.Sequential(layer_of(gradient="auto")))
-    with pytest.raises(ArgumentError, match="must have a quantum layer for its circuits"):
+    with pytest.raises(ArgumentError, match="with trainable weights for GradientPruning; got none"):
         fit(torch.nn.Linear(2, 2).double(), (X, Y), callbacks=[GradientPruning()], **OPTIONS)
     layer = layer_of()
     layer.weights.requires_grad_(False)

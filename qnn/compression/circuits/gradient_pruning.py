@@ -24,9 +24,10 @@ from qnn.compression.circuits.angle_sums import entries_of
 from qnn.compression.circuits.circuit_layers import quantum_layers
 from qnn.errors import ArgumentError, DtypeError
 from qnn.gradients import subset
-from qnn.gradients.quantum_modules import weights_of
+from qnn.gradients.quantum_modules import quantum_modules, weights_of
 from qnn.layers import QuantumLayer
 from qnn.training.callbacks.base import Callback, FitState
+from qnn.training.processes import Stages
 
 _METHODS = ("parameter-shift", "finite-difference")
 _STREAM = 2**34  # apart from what layers draw
@@ -43,7 +44,8 @@ class GradientPruning(Callback):
     each with as many as any other, this saves ratio · pruning / (accumulation + pruning): one third by default.
 
     What is drawn follows from the seed, the layer, the step and the sums, which checkpoints keep, so that a resumed run
-    and runs in several processes draw the same. An optimizer with momentum still moves a frozen weight.
+    and runs in several processes draw the same; a stage of a `qnn.training.Pipeline` may be without circuits. An
+    optimizer with momentum still moves a frozen weight.
 
     Args:
         accumulation: steps with all gradients, at least 1.
@@ -92,23 +94,23 @@ class GradientPruning(Callback):
         self._layers: dict[str, _Weights] = {}
         self._handles: list[RemovableHandle] = []
         self._state: FitState | None = None
+        self._first: int = 0  # number of this process's first layer in the whole model
 
     def on_fit_start(self, state: FitState) -> None:
-        """Look at the circuits, and be there when they run."""
-        layers = {name: layer for name, layer in quantum_layers(state.model).items() if weights_of(layer)}
-        if not layers:
-            raise ArgumentError(
+        """Look at the circuits of this process, and be there when they run; all refuse what one of them cannot do."""
+        layers, problem = _shifted_layers(state.model)
+        told = state.world.gather((len(layers), problem))
+        problems = [text for _, text in told if text]
+        if not (problems or any(n_layers for n_layers, _ in told)):
+            problems = [
                 "`model` must have a quantum layer with trainable weights for GradientPruning; got none. Leave it out."
-            )
-        for name, layer in layers.items():
-            if layer.plan.method not in _METHODS:
-                raise ArgumentError(
-                    f'GradientPruning needs gradient="parameter-shift"; got "{layer.plan.method}" in the layer '
-                    f'"{name}", which shifts no angles one by one. Choose it, or leave GradientPruning out.'
-                )
+            ]
+        if problems:
+            raise ArgumentError(problems[0])
+        self._first = sum(n for n, _ in told[: state.rank]) if isinstance(state.world, Stages) else 0
         self._state = state
         self._layers = {name: _Weights(layer) for name, layer in layers.items()}
-        for number, (name, layer) in enumerate(layers.items()):
+        for number, (name, layer) in enumerate(layers.items(), start=self._first):
             tokens: list[Token] = []
             self._handles += [
                 layer.register_forward_pre_hook(partial(self._begin, name, number, tokens)),
@@ -118,7 +120,7 @@ class GradientPruning(Callback):
     def on_backward_end(self, state: FitState) -> None:
         """Add to the sums, or freeze what was not drawn."""
         phase = state.step % (self.accumulation + self.pruning)
-        for number, (name, weights) in enumerate(self._layers.items()):
+        for number, (name, weights) in enumerate(self._layers.items(), start=self._first):
             if phase < self.accumulation:
                 weights.accumulate(anew=phase == 0)
             else:
@@ -153,6 +155,23 @@ class GradientPruning(Callback):
         n_left = max(1, round((1 - self.ratio) * len(sums)))
         key = (self.seed, self._state.config.first_step + self._state.step, number, 0, 0)
         return drawn(sums, n_left, key if self.probabilistic else None)
+
+
+def _shifted_layers(model: torch.nn.Module) -> tuple[dict[str, QuantumLayer], str | None]:
+    """Layers with trainable weights by name, of a stage perhaps none; and why it cannot be done, if so."""
+    if not quantum_modules(model):
+        return {}, None
+    try:
+        layers = {name: layer for name, layer in quantum_layers(model).items() if weights_of(layer)}
+    except ArgumentError as error:
+        return {}, str(error)
+    for name, layer in layers.items():
+        if layer.plan.method not in _METHODS:
+            return layers, (
+                f'GradientPruning needs gradient="parameter-shift"; got "{layer.plan.method}" in the layer '
+                f'"{name}", which shifts no angles one by one. Choose it, or leave GradientPruning out.'
+            )
+    return layers, None
 
 
 def drawn(sums: np.ndarray, n: int, key: Sequence[int] | None) -> np.ndarray:
