@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contracts.backend_contract import SAMPLED, BackendContract, equal_rows, keys
+from contracts.backend_contract import SAMPLED, BackendContract, equal_rows, keys, no_angles
 
 import qnn
 from qnn import QuantumLayer, _meter, backends
 from qnn.backends import Aer, Mitigated, Statevector, Workers, from_specification, resolve
-from qnn.backends.base import Backend
+from qnn.backends.base import Backend, Capabilities
 from qnn.backends.mitigation.options import read
+from qnn.circuits.circuit import Circuit, Operation
+from qnn.circuits.observables import Expectation, pauli
 from qnn.errors import ArgumentError, CapabilityError, UnknownNameError
 
 F64 = torch.float64
@@ -157,20 +159,47 @@ def test_options_that_make_no_sense(mitigation, error, match) -> None:
     ("backend", "options", "match"),
     [
         (Mitigated(Statevector(), zne=True), {}, "which mitigates already. Leave `mitigation` out"),
-        ("ibm:fake_manila", {"primitive": "estimator"}, "returns no counts, which `readout` needs"),
-        ("braket:arn:aws:braket:us-west-1::device/qpu/rigetti/Ankaa-3", {}, "may cancel or move gates behind our back"),
+        ("ibm:fake_manila", {"resilience_level": 2}, "which extrapolates already. Leave `mitigation` out"),
     ],
 )
 def test_backends_that_cannot_be_mitigated(backend, options, match) -> None:
     with pytest.raises(CapabilityError, match=match):
-        resolve(backend, mitigation="readout", **options)
+        resolve(backend, mitigation="readout+zne", **options)
 
 
-def test_foreign_pennylane_devices_may_transpile(monkeypatch) -> None:
+def test_counts_or_mitigation_of_the_provider_is_needed(monkeypatch) -> None:
+    monkeypatch.setattr(Statevector, "capabilities", Capabilities(counts=False))
+    with pytest.raises(CapabilityError, match=r"`readout` must have counts to mitigate; .*statevector> returns none"):
+        Mitigated(Statevector(), readout=True)
+
+
+def test_readout_on_ibms_estimator_is_ibms_own(monkeypatch) -> None:
+    """Twirled and inverted by the primitive, in every circuit of our extrapolation, too."""
+    turned = Circuit(2, (Operation("PauliX", (0,)), Operation("CNOT", (0, 1))), (Expectation(pauli(((1, "Z"),))),))
+    given = resolve("ibm:fake_manila", primitive="estimator")
+    error = {}
+    for mitigation in (None, "readout", "readout+zne"):
+        backend = given if mitigation is None else resolve(given, mitigation=mitigation)
+        found = backend.compile(turned).run(no_angles(1), shots=20_000, keys=keys(1))
+        error[mitigation] = abs(float(found.values) + 1)
+    assert backend.inner.specification()["resilience"] == {"measure_mitigation": True}
+    assert backend.specification() == {"name": "ibm:fake_manila", "primitive": "estimator", "mitigation": "readout+zne"}
+    assert error["readout"] < 0.6 * error[None] and error["readout+zne"] < 0.6 * error[None]
+    with pytest.raises(ArgumentError, match=r"`clip` must be left out for ibm:fake_manila, whose provider mitigates"):
+        resolve(given, mitigation={"readout": True, "clip": True})
+
+
+def test_pennylane_devices_are_mitigated_where_they_execute_circuits_as_written(monkeypatch) -> None:
     assert resolve("pennylane:lightning.qubit").capabilities.verbatim
+    with pytest.raises(CapabilityError, match=r"may compile circuits once more. .* say so: as_written=True"):
+        resolve("pennylane:default.mixed", as_written=False, mitigation="zne")
     monkeypatch.setattr("qnn.backends.pennylane.list_devices", lambda: ["some.plugin"])
-    with pytest.raises(CapabilityError, match="may cancel or move gates"):
+    with pytest.raises(CapabilityError, match=r"<qnn backend pennylane:some\.plugin> may compile circuits once more"):
         resolve("pennylane:some.plugin", mitigation="zne")
+    backend = resolve("pennylane:some.plugin", as_written=True, mitigation="zne")
+    assert backend.specification() == {"name": "pennylane:some.plugin", "as_written": True, "mitigation": "zne"}
+    with pytest.raises(ArgumentError, match="`as_written` must be True or False; got 3"):
+        resolve("pennylane:some.plugin", as_written=3)
 
 
 # layers -------------------------------------------------------------------------------------------------------------

@@ -54,11 +54,11 @@ _ENOUGH = ("h", "s", "si", "rx", "ry", "rz", "cnot")
 
 
 class Step(NamedTuple):
-    """One gate: Braket's name, qubits, and its angle: radians, the number of a parameter, or none."""
+    """One gate: Braket's name, qubits, and its angles: each radians, or as an integer the number of a parameter."""
 
     name: str
     qubits: tuple[int, ...]
-    angle: float | int | None = None
+    angles: tuple[float | int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class BraketGates:
-    """The gates of one measurement setting, on qubits numbered from 0 without gaps.
+    """The gates of one measurement setting, on qubits numbered from 0 without gaps, or on those of a machine.
 
     Attributes:
         steps: the gates, basis change included.
@@ -89,6 +89,7 @@ class BraketGates:
         parameters: names of the F parameters.
         matrix: shape (F, S + R): parameters are matrix @ angles + offset.
         offset: shape (F,), radians.
+        verbatim: whether they are native gates on a machine's own qubits, not to be compiled.
     """
 
     steps: tuple[Step, ...]
@@ -97,6 +98,7 @@ class BraketGates:
     parameters: tuple[str, ...]
     matrix: np.ndarray
     offset: np.ndarray
+    verbatim: bool = False
 
     def inputs(self, angles: np.ndarray, *, repeat: bool) -> list[dict[str, float]]:
         """Values of the parameters, by name, for every row of `angles` (N, S + R).
@@ -135,7 +137,7 @@ def translate(circuit: Circuit, setting: Setting, available: Collection[str] | N
     for row, turn in enumerate(words.turns):
         matrix[row, turn.column] = turn.scale
     return BraketGates(
-        steps=tuple(Step(s.name, tuple(number[w] for w in s.qubits), s.angle) for s in words.steps),
+        steps=tuple(Step(s.name, tuple(number[w] for w in s.qubits), s.angles) for s in words.steps),
         n_qubits=len(used),
         measured=tuple(number[wire] for wire in setting.wires),
         parameters=tuple(f"angle_{i}" for i in range(len(words.turns))),
@@ -198,9 +200,9 @@ class _Words:
             angle, *arguments = arguments  # type: ignore[assignment]
         qubits = tuple(int(wire) for wire in arguments)  # type: ignore[arg-type]
         if isinstance(angle, Turn):
-            self.steps.append(Step(name, qubits, self.turns.setdefault(angle, len(self.turns))))
+            self.steps.append(Step(name, qubits, (self.turns.setdefault(angle, len(self.turns)),)))
         else:
-            self.steps.append(Step(name, qubits, None if angle is None else float(angle)))
+            self.steps.append(Step(name, qubits, () if angle is None else (float(angle),)))
 
     def _rotate(self, word: str, wires: tuple[int, ...], angle: Turn | float) -> None:
         """exp(-i angle/2 · word): a basis change, a ladder of CNOTs, one rotation, and back."""

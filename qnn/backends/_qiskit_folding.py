@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit.library import XGate
+from qiskit.circuit.library import RZGate, XGate
 from qiskit.exceptions import QiskitError
 
 from qnn.backends._qiskit import BoundCircuit, Placement, _with_plain_parameters
@@ -30,15 +30,17 @@ class Site:
         placement: wires on qubits.
         basis_gates: the gates in use.
         make: an executable there, from a circuit and the gates of each of its measurement settings.
+        bound: the gates of each measurement setting of the circuit that was placed.
     """
 
     placement: Placement
     basis_gates: tuple[str, ...]
     make: Callable[[Circuit, Sequence[BoundCircuit]], Executable]
+    bound: tuple[BoundCircuit, ...]
 
-    def folded(self, circuit: Circuit, bound: Sequence[BoundCircuit], folding: Folding) -> Executable:
-        """`circuit`, which is `bound` there, from more gates."""
-        found = [folded(each, folding, self.basis_gates) for each in bound]
+    def folded(self, circuit: Circuit, folding: Folding) -> Executable:
+        """The circuit that was placed from more gates."""
+        found = [folded(each, folding, self.basis_gates) for each in self.bound]
         executable = self.make(circuit, [each for each, _ in found])
         executable.noise_scale = found[0][1]
         return executable
@@ -79,7 +81,12 @@ def folded(bound: BoundCircuit, folding: Folding, basis_gates: Sequence[str]) ->
 
 
 def _inverse(operation: Any, basis: tuple[str, ...]) -> _Gates:
-    """The inverse of an operation in gates of the basis."""
+    """The inverse of an operation in gates of the basis.
+
+    That of iSWAP = exp(i π/4 (XX + YY)) is iSWAP between two Z on either qubit, which anticommute with the exponent.
+    """
+    if operation.name == "iswap" and "rz" in basis:
+        return (RZGate(np.pi), (0,)), (operation, (0, 1)), (RZGate(np.pi), (0,))
     if operation.params:
         return _in_basis(operation.inverse(), basis)
     return _fixed_inverse(operation.base_class, basis)

@@ -13,7 +13,6 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
-from qnn._integers import whole
 from qnn._optional import require
 from qnn.backends import noise_model
 from qnn.backends._qiskit import SIMULATOR_BASIS, BoundCircuit, Placement, gate_names, gates_of, in_setting, place
@@ -22,6 +21,7 @@ from qnn.backends.aer_executable import AerExecutable, MeasuredSetting
 from qnn.backends.base import Capabilities
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.noise_model import ModelNoise, NoiseSource
+from qnn.backends.transpiling import check_transpiler
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.settings import plan_measurements
 from qnn.errors import ArgumentError, CapabilityError, UnsupportedError, unknown_name
@@ -100,13 +100,7 @@ class Aer(CompilingBackend):
             raise unknown_name("method", self.method, _METHODS)
         if self.sampler not in _SAMPLERS:
             raise unknown_name("sampler", self.sampler, _SAMPLERS)
-        if self.optimization_level not in (None, 0, 1, 2, 3):
-            raise ArgumentError(
-                f"`optimization_level` must be 0, 1, 2 or 3; got {self.optimization_level!r}. Use None for the default."
-            )
-        seed = whole(self.seed_transpiler)
-        if seed is None or not 0 <= seed < 2**32:
-            raise ArgumentError(f"`seed_transpiler` must be from 0 to 2^32 - 1; got {self.seed_transpiler!r}. Use 0.")
+        check_transpiler(0 if self.optimization_level is None else self.optimization_level, self.seed_transpiler)
         threads = self.max_parallel_threads
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ArgumentError(
@@ -190,7 +184,8 @@ class Aer(CompilingBackend):
         def executable(circuit: Circuit, bound: Sequence[BoundCircuit]) -> AerExecutable:
             measured = [_measured_setting(b, model) for b in bound]
             facts = self._facts(placement, bound, method) | {"processor": hardware["device"]}
-            return AerExecutable(circuit, self, simulator, measured, facts, Site(placement, tuple(basis), executable))
+            site = Site(placement, tuple(basis), executable, tuple(bound))
+            return AerExecutable(circuit, self, simulator, measured, facts, site)
 
         return executable(circuit, bound)
 

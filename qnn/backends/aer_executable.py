@@ -12,13 +12,12 @@ import torch
 
 from qnn.backends._qiskit import BoundCircuit, launch
 from qnn.backends._qiskit_folding import Site
-from qnn.backends.base import Angles, Estimate, Executable
+from qnn.backends.base import Angles, Estimate
 from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import estimate, from_counts
 from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
 from qnn.backends.readout import apply_confusion
 from qnn.circuits.circuit import Circuit
-from qnn.circuits.folding import Folding
 from qnn.errors import ArgumentError, CapabilityError
 
 if TYPE_CHECKING:
@@ -54,20 +53,10 @@ class AerExecutable(SettingsExecutable):
         facts: dict[str, Any],
         site: Site | None = None,
     ) -> None:
-        super().__init__(circuit, backend, facts)
+        super().__init__(circuit, backend, facts, site)
         self.backend: Aer = backend
         self._simulator = simulator
         self._settings = tuple(settings)
-        self._site = site
-
-    def folded(self, folding: Folding) -> Executable | None:
-        """Folded after transpiling: the same layout, and nothing that would cancel gates."""
-        bound = [setting.bound for setting in self._settings]
-        return None if self._site is None else self._site.folded(self.circuit, bound, folding)
-
-    def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:
-        """On the same qubits, with the same noise."""
-        return None if self._site is None else self._site.flipped(self.circuit, wires, flips)
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Execute every row of every setting in one call of `AerSimulator.run`.

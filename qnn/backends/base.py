@@ -82,6 +82,7 @@ class Capabilities:
         verbatim: executes the gates that were compiled, on the qubits that they were compiled for; otherwise something
             behind `compile` may cancel gates or move them.
         linear: values are linear in outcome distributions, which is what shift rules need.
+        extrapolates: extrapolates to no noise by itself.
     """
 
     exact: bool = True
@@ -96,6 +97,7 @@ class Capabilities:
     counts: bool = True
     verbatim: bool = True
     linear: bool = True
+    extrapolates: bool = False
 
 
 class Executable(ABC):
@@ -206,6 +208,8 @@ class Backend(ABC):
 
     #: Full name as in the registry, such as "aer" or "pennylane:default.qubit".
     name: str
+    #: What to do where circuits are not executed as they are.
+    WITHOUT_VERBATIM = "Use another backend."
 
     @property
     @abstractmethod
@@ -215,6 +219,23 @@ class Backend(ABC):
     @abstractmethod
     def compile(self, circuit: Circuit) -> Executable:
         """Prepare `circuit`; cheap to call again with an equal circuit."""
+
+    def verbatim(self) -> Backend:
+        """The same place, with nothing behind `compile` that would cancel gates or move them: itself, or another.
+
+        Raises:
+            CapabilityError: that cannot be had.
+        """
+        if self.capabilities.verbatim:
+            return self
+        raise CapabilityError(
+            f"`backend` must execute the gates that were compiled, on the qubits that they were compiled for; {self!r} "
+            f"may compile circuits once more. {self.WITHOUT_VERBATIM}"
+        )
+
+    def with_readout_mitigation(self) -> Backend | None:
+        """The same place, with mitigation of readout by the provider; None where there is none."""
+        return None
 
     def service(self) -> Service | None:
         """Its jobs at the provider, for a journal; None where circuits run on this machine.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from functools import lru_cache, partial, reduce
 from operator import matmul
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from qnn._optional import require
 from qnn.backends import braket_errors, braket_options
 from qnn.backends._braket_gates import BraketGates, translate
-from qnn.backends.base import BackendInfo, Capabilities
+from qnn.backends.base import BackendInfo, Capabilities, Executable
 from qnn.backends.braket_executable import BraketExecutable, SettingProgram
 from qnn.backends.braket_places import AwsPlace, LocalPlace
 from qnn.backends.braket_service import BraketService
 from qnn.backends.braket_simulator import ReadsOnce
 from qnn.backends.braket_words import WordReadout, word_readout
 from qnn.backends.compiled import CompilingBackend
+from qnn.backends.transpiling import LEVEL
 from qnn.circuits.circuit import Circuit, n_layers
 from qnn.circuits.settings import Setting, plan_measurements
 from qnn.errors import (
@@ -66,6 +68,10 @@ class Braket(CompilingBackend):
         journal: file of the jobs at AWS; None: that of the user, see `qnn.jobs.default_path`.
         retry_s: seconds for which requests to AWS that fail for now are repeated; None: 600.
         reuse_exact: whether exact results of other runs are used, too; None: no.
+        verbatim: for machines. True transpiles circuits here, to the machine's native gates on qubits of its own, and
+            has them executed as they are; `mitigation` does the same. False: by the machine's own compiler.
+        optimization_level: of Qiskit's transpiler, 0 to 3, with `verbatim`.
+        seed_transpiler: seed of its layout and routing heuristics.
 
     Raises:
         MissingDependencyError: amazon-braket-sdk is not installed.
@@ -85,6 +91,9 @@ class Braket(CompilingBackend):
         journal: str | Path | None = None,
         retry_s: float | None = None,
         reuse_exact: bool | None = None,
+        verbatim: bool = False,
+        optimization_level: int = LEVEL,
+        seed_transpiler: int = 0,
     ) -> None:
         super().__init__()
         self.device = device
@@ -106,6 +115,9 @@ class Braket(CompilingBackend):
         remote = {"s3_folder": s3_folder, "max_parallel": max_parallel, **self._patience}
         braket_options.check_remote(remote, self.name, is_remote=self._arn is not None)
         self.policy = Policy(**{name: value for name, value in self._patience.items() if value is not None})
+        self._transpiler = {"optimization_level": optimization_level, "seed_transpiler": seed_transpiler}
+        self._verbatim = verbatim
+        braket_options.check_verbatim(verbatim, self._transpiler, self.name, is_machine=self._simulator is None)
         if noise is not None:
             braket_options.check_noisy(self._simulator, noise, self.name)
         require("braket.circuits", extra="braket", purpose="The backend `braket`")
@@ -133,20 +145,30 @@ class Braket(CompilingBackend):
             remote=self._arn is not None,
             keyed=self.sampler == "exact",
             max_wires=None if known is None else known.n_qubits,
-            verbatim=known is not None,  # machines have compilers of their own
+            verbatim=known is not None or self._verbatim,  # machines have compilers of their own
         )
+
+    def verbatim(self) -> Braket:
+        """The device without a compiler of its own behind `compile`."""
+        if self.capabilities.verbatim:
+            return self
+        return Braket(self.device, sampler=self._given_sampler, **self._options_of_aws(), verbatim=True)
 
     def specification(self) -> dict[str, Any] | None:
         """The options that differ from their defaults; None when `noise` is a live object."""
         if not isinstance(self.noise, int | float | None):
             return None
-        return self._options(noise=self.noise, sampler=self._given_sampler)
+        verbatim = {"verbatim": True, **self._transpiler} if self._verbatim else {}
+        return self._options(noise=self.noise, sampler=self._given_sampler, **verbatim)
 
     def _options(self, **further: Any) -> dict[str, Any]:
         """The name and the options for AWS, and further ones, where they are given."""
-        patience = self._patience | {"journal": self.policy.journal}
-        options = {"s3_folder": self.s3_folder, "max_parallel": self.max_parallel, **patience, **further}
+        options = {**self._options_of_aws(), **further}
         return {"name": self.name} | {key: value for key, value in options.items() if value is not None}
+
+    def _options_of_aws(self) -> dict[str, Any]:
+        patience = self._patience | {"journal": self.policy.journal}
+        return {"s3_folder": self.s3_folder, "max_parallel": self.max_parallel, **patience}
 
     def service(self) -> BraketService | None:
         """The tasks at AWS, also while the device is offline; None on this machine.
@@ -161,12 +183,14 @@ class Braket(CompilingBackend):
             self._service = BraketService(_connect(self._arn, self.name), _attach, self.name, folder, self.max_parallel)
         return self._service
 
-    def _compile(self, circuit: Circuit) -> BraketExecutable:
+    def _compile(self, circuit: Circuit) -> Executable:
         """Translate the circuit; a device at AWS is asked for its properties, nothing is submitted."""
         settings = plan_measurements(circuit.measurements).settings
         if not settings:
             return BraketExecutable(circuit, self, None, (), {})
         place = self._place()
+        if isinstance(place, AwsPlace) and self._verbatim:
+            return self._compile_verbatim(circuit, settings, place)
         gates = place.gates if isinstance(place, AwsPlace) else None
         translated = [translate(circuit, setting, gates) for setting in settings]
         self._check_width(max(t.n_qubits for t in translated), place)
@@ -177,6 +201,21 @@ class Braket(CompilingBackend):
             "device": self.device,
         }
         return BraketExecutable(circuit, self, place, programs, facts)
+
+    def _compile_verbatim(self, circuit: Circuit, settings: Sequence[Setting], place: AwsPlace) -> Executable:
+        """Transpile the circuit to the machine's native gates, on the machine's qubits."""
+        from qnn.backends.braket_verbatim import placed
+
+        self._check_width(circuit.n_wires, place)
+
+        def make(circuit: Circuit, gates: Sequence[BraketGates], facts: dict[str, Any], site: Any) -> BraketExecutable:
+            programs = [
+                self._program(each, setting)
+                for each, setting in zip(gates, plan_measurements(circuit.measurements).settings, strict=True)
+            ]
+            return BraketExecutable(circuit, self, place, programs, facts | {"device": self.device}, site)
+
+        return placed(circuit, settings, place.native, make, **self._transpiler)
 
     def _place(self) -> LocalPlace | AwsPlace:
         """Where circuits run. A local simulator belongs to one circuit; a device at AWS is connected to once."""
@@ -318,17 +357,18 @@ def _listed() -> list[str]:
     ]
 
 
-def _circuit(gates: BraketGates, depolarizing: float | None) -> Any:
-    """The Braket circuit that measures every qubit, with depolarizing noise after each gate."""
+def _circuit(gates: BraketGates, depolarizing: float | None = None) -> Any:
+    """The Braket circuit that measures every qubit, with depolarizing noise after each gate.
+
+    Native gates are within a verbatim box; those qubits of the machine are measured that are asked for.
+    """
     from braket.circuits import Circuit as BraketCircuit
     from braket.circuits import FreeParameter
 
     circuit = BraketCircuit()
     for step in gates.steps:
-        angle: Any = step.angle
-        if isinstance(angle, int):
-            angle = FreeParameter(gates.parameters[angle])
-        getattr(circuit, step.name)(*step.qubits, *(() if angle is None else (angle,)))
+        angles = [FreeParameter(gates.parameters[a]) if isinstance(a, int) else a for a in step.angles]
+        getattr(circuit, step.name)(*step.qubits, *angles)
         if depolarizing is None:
             continue
         if len(step.qubits) == 2:
@@ -336,6 +376,8 @@ def _circuit(gates: BraketGates, depolarizing: float | None) -> Any:
         else:
             for qubit in step.qubits:
                 circuit.depolarizing(qubit, probability=depolarizing)
+    if gates.verbatim:
+        return BraketCircuit().add_verbatim_box(circuit).measure(list(gates.measured))
     return circuit.measure(list(range(gates.n_qubits)))
 
 

@@ -21,6 +21,7 @@ from qnn.circuits.circuit import Circuit
 from qnn.errors import CapabilityError
 
 if TYPE_CHECKING:
+    from qnn.backends._qiskit_folding import Site
     from qnn.backends.braket import Braket
 
 
@@ -66,8 +67,9 @@ class BraketExecutable(SettingsExecutable):
         place: Place | None,
         settings: Sequence[SettingProgram],
         facts: dict[str, Any],
+        site: Site | None = None,
     ) -> None:
-        super().__init__(circuit, backend, facts)
+        super().__init__(circuit, backend, facts, site)
         self.backend: Braket = backend
         self._place = place
         self._settings = tuple(settings)

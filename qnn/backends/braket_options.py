@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from qnn._integers import whole
+from qnn.backends.transpiling import LEVEL, check_transpiler
 from qnn.errors import ArgumentError, CapabilityError, unknown_name
 
 _SAMPLERS = ("exact", "braket")
 _ARN = re.compile(r"arn:aws[\w-]*:braket:[\w-]*:\d*:device/(qpu|quantum-simulator)/[\w-]+/[\w.-]+")
 _AMAZON = "arn:aws:braket:::device/quantum-simulator/amazon/"
+TRANSPILER = {"optimization_level": LEVEL, "seed_transpiler": 0}
 _STRONGEST = 0.75  # the depolarizing probability that leaves nothing of a qubit
 
 
@@ -96,6 +98,34 @@ def check_noisy(simulator: Simulator | None, noise: object, name: str) -> None:
         raise CapabilityError(
             f"`noise` needs a simulator of density matrices, which {name} is not; got {noise!r}. "
             'Use backend="braket:local_dm" or "braket:dm1".'
+        )
+
+
+def check_verbatim(verbatim: object, transpiler: Mapping[str, object], name: str, *, is_machine: bool) -> None:
+    """Refuse to transpile for a simulator, and options of a transpiler that is not used.
+
+    Args:
+        verbatim: whether circuits are transpiled here, to native gates.
+        transpiler: `optimization_level` and `seed_transpiler`.
+        name: of the backend.
+        is_machine: whether the device is a machine, and has native gates.
+
+    Raises:
+        ArgumentError: a value cannot be used, or has no meaning.
+    """
+    if not isinstance(verbatim, bool):
+        raise ArgumentError(f"`verbatim` must be True or False; got {verbatim!r}. Use True.")
+    if verbatim and not is_machine:
+        raise ArgumentError(
+            f"`verbatim` must be left out for {name}, a simulator, which executes circuits as they are; got True. "
+            "It is for machines."
+        )
+    check_transpiler(**transpiler)
+    given = [(option, value) for option, value in transpiler.items() if value != TRANSPILER[option]]
+    if given and not verbatim:
+        raise ArgumentError(
+            f"`{given[0][0]}` must come with `verbatim`, without which the machine's own compiler is used; got "
+            f"{given[0][1]!r}. Add verbatim=True, or leave it out."
         )
 
 

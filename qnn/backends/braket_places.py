@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from qnn.backends.braket_service import BraketService, Task, histogram
 from qnn.backends.requests import call_of, digest
 from qnn.errors import ArgumentError, BackendUnavailableError, CircuitRefusedError
 from qnn.jobs import Policy, Request, carry_out
+
+if TYPE_CHECKING:
+    from qnn.backends._qiskit_native import NativeGates
 
 
 class Block(NamedTuple):
@@ -116,7 +120,8 @@ class AwsPlace:
     ) -> None:
         self._service, self._make_set = service, make_set
         self._policy, self._specification = policy, specification
-        self._name, properties = service.name, service.device.properties
+        self._name, self._properties = service.name, service.device.properties
+        properties = self._properties
         if "braket.ir.openqasm.program" not in properties.action:
             raise CircuitRefusedError(
                 f"{self._name} does not run circuits of gates. Use another device of Amazon Braket."
@@ -126,6 +131,17 @@ class AwsPlace:
         self.n_qubits: int = properties.paradigm.qubitCount
         self._sets = properties.action.get("braket.ir.openqasm.program_set")
         self._shots_range = tuple(properties.service.shotsRange)
+
+    @cached_property
+    def native(self) -> NativeGates:
+        """The machine's own gates and qubits.
+
+        Raises:
+            CircuitRefusedError: it names no gates that could be written.
+        """
+        from qnn.backends._qiskit_native import native_gates
+
+        return native_gates(self._properties, self._name)
 
     def check_open(self) -> None:
         """Refuse a device that takes no tasks; one that was offline is asked again.

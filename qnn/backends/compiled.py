@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import OrderedDict
+from collections.abc import Sequence
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +14,10 @@ import torch
 from qnn.backends.base import Angles, Backend, Estimate, Executable
 from qnn.backends.estimation import estimate
 from qnn.circuits.circuit import Circuit
+from qnn.circuits.folding import Folding
+
+if TYPE_CHECKING:
+    from qnn.backends._qiskit_folding import Site
 
 _KEPT = 64  # executables; a model has a handful of circuits
 
@@ -61,11 +66,21 @@ class SettingsExecutable(Executable):
         circuit: what was compiled.
         backend: where it runs.
         facts: what `describe` adds, such as the layout; depth and two-qubit gates replace those of the circuit.
+        site: where it was placed; None where nothing is transpiled.
     """
 
-    def __init__(self, circuit: Circuit, backend: Backend, facts: dict[str, Any]) -> None:
+    def __init__(self, circuit: Circuit, backend: Backend, facts: dict[str, Any], site: Site | None = None) -> None:
         super().__init__(circuit, backend)
         self._facts = facts
+        self._site = site
+
+    def folded(self, folding: Folding) -> Executable | None:
+        """Folded after transpiling: the same layout, and nothing that would cancel gates."""
+        return None if self._site is None else self._site.folded(self.circuit, folding)
+
+    def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:
+        """On the same qubits, with the same noise."""
+        return None if self._site is None else self._site.flipped(self.circuit, wires, flips)
 
     def circuits_per_row(self, shots: int | None) -> int:
         """One per measurement setting, sampled or exact."""

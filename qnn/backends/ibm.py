@@ -246,7 +246,16 @@ class IBM(CompilingBackend):
             keyed=False,
             max_wires=self.device.num_qubits,
             counts=self.primitive == "sampler",
+            extrapolates=len(self.noise_factors) > 1,
         )
+
+    def with_readout_mitigation(self) -> IBM | None:
+        """The Estimator with IBM's own mitigation of readout; None for the Sampler."""
+        if self.primitive == "sampler":
+            return None
+        resilience = dict(self._given["resilience"] or {}) | {"measure_mitigation": True}
+        device = self._device_name if self._device_object is None else self._device_object
+        return IBM(device, **self._given | {"resilience": resilience})
 
     def specification(self) -> dict[str, Any] | None:
         """The options that were given; None where the device is a live object."""
@@ -365,7 +374,7 @@ class IBM(CompilingBackend):
             if self.primitive == "estimator":
                 observables = [_operator(m.observable, placement) for m in circuit.measurements]  # type: ignore[union-attr]
                 units = [Unit(bound[0], bound[0].circuit, observables)]
-            site = Site(placement, tuple(gates), executable)
+            site = Site(placement, tuple(gates), executable, tuple(bound))
             return IBMExecutable(circuit, self, device, units, self._facts(placement, bound), site)
 
         return executable(circuit, placed)

@@ -63,29 +63,26 @@ class IBMExecutable(SettingsExecutable):
         facts: dict[str, Any],
         site: Site | None = None,
     ) -> None:
-        super().__init__(circuit, backend, facts)
+        super().__init__(circuit, backend, facts, site)
         self.backend: IBM = backend
         self._device = device
         self._units = tuple(units)
-        self._site = site
         used = {qubit for unit in units for _, qubits in gates_of(unit.bound.circuit) for qubit in qubits}
         # what tells its jobs from others of its circuit: another process may find other qubits to be the best
         self._variant: dict[str, Any] = {"layout": facts.get("layout"), "used": sorted(used)}
 
     def folded(self, folding: Folding) -> Executable | None:
         """Folded after transpiling: the same layout, and nothing that would cancel gates."""
-        if self._site is None:
-            return None
-        found = cast(IBMExecutable, self._site.folded(self.circuit, [unit.bound for unit in self._units], folding))
-        found._variant |= {"folding": [folding.scale, folding.kind]}
+        found = cast("IBMExecutable | None", super().folded(folding))
+        if found is not None:
+            found._variant |= {"folding": [folding.scale, folding.kind]}
         return found
 
     def flipped(self, wires: Sequence[int], flips: bool) -> Executable | None:
         """On the same qubits of the device."""
-        if self._site is None:
-            return None
-        found = cast(IBMExecutable, self._site.flipped(self.circuit, wires, flips))
-        found._variant = {"qubits": [found._facts["layout"][wire] for wire in wires]}
+        found = cast("IBMExecutable | None", super().flipped(wires, flips))
+        if found is not None:
+            found._variant = {"qubits": [found._facts["layout"][wire] for wire in wires]}
         return found
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:

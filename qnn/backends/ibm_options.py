@@ -9,6 +9,7 @@ from typing import Any
 
 from qnn._integers import whole
 from qnn._optional import require
+from qnn.backends.transpiling import check_transpiler
 from qnn.errors import ArgumentError, CapabilityError, NoEffectWarning, unknown_name
 from qnn.jobs import Policy
 
@@ -133,11 +134,7 @@ def check_choices(
             '`primitive` must be "estimator" for `resilience_level` and `resilience`; got "sampler". '
             "Leave `primitive` out."
         )
-    if whole(optimization_level) not in (0, 1, 2, 3):
-        raise ArgumentError(f"`optimization_level` must be 0, 1, 2 or 3; got {optimization_level!r}. Use 2.")
-    seed = whole(seed_transpiler)
-    if seed is None or not 0 <= seed < 2**32:
-        raise ArgumentError(f"`seed_transpiler` must be from 0 to 2^32 - 1; got {seed_transpiler!r}. Use 0.")
+    check_transpiler(optimization_level, seed_transpiler)
     if not 0 < (whole(max_executions) or 0) <= MAX_EXECUTIONS:
         raise ArgumentError(
             f"`max_executions` must be from 1 to {MAX_EXECUTIONS:,}; got {max_executions!r}. Leave it out."

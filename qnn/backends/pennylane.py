@@ -32,19 +32,26 @@ class PennyLane(CompilingBackend):
 
     Args:
         device: short name as for `pennylane.device`, such as "lightning.qubit".
+        as_written: whether the device executes the gates that it is given on the wires that they are on, which is what
+            `mitigation` needs. Known of PennyLane's own simulators; of plugins, which may compile circuits for a
+            machine, you must know it: switch their compilers off, and say True. None: what is known.
         **device_options: options of the device. Without `wires` each circuit gets a device of its own size.
             A `seed` makes the device's shots repeatable from its first call on; sampling keys have no effect, so
             rows and steps are as independent as the device's own generator makes them.
 
     Raises:
         UnknownNameError: no such device is installed.
-        ArgumentError: the device refuses an option, or `shots` is given here instead of in the run.
+        ArgumentError: the device refuses an option, `as_written` is no truth value, or `shots` is given here instead
+            of in the run.
         BackendError: the device needs a package that is missing.
     """
 
-    def __init__(self, device: str = "default.qubit", **device_options: Any) -> None:
+    WITHOUT_VERBATIM = "Where its device executes circuits as they are, say so: as_written=True."
+
+    def __init__(self, device: str = "default.qubit", as_written: bool | None = None, **device_options: Any) -> None:
         super().__init__()
         self.device = device
+        self.as_written = as_written
         self.device_options = device_options
         self.name = f"pennylane:{device}"
         if device not in list_devices():
@@ -54,6 +61,8 @@ class PennyLane(CompilingBackend):
                 f"`shots` must be given to the layer or to `run`, not to the device; got {device_options['shots']!r}. "
                 'Write QuantumLayer(..., backend="pennylane:...", shots=1024).'
             )
+        if as_written not in (None, True, False):
+            raise ArgumentError(f"`as_written` must be True or False; got {as_written!r}. Use True.")
         self._n_wires: int | None = None
         if device_options:
             made = self._make_device(1)  # so that a wrong option is refused here and not at the first circuit
@@ -66,7 +75,7 @@ class PennyLane(CompilingBackend):
         return Capabilities(
             keyed=False,
             max_wires=min((n for n in limits if n is not None), default=None),
-            verbatim=self.device.startswith(_AS_WRITTEN),
+            verbatim=self.device.startswith(_AS_WRITTEN) if self.as_written is None else self.as_written,
         )
 
     def specification(self) -> dict[str, Any] | None:
@@ -75,7 +84,8 @@ class PennyLane(CompilingBackend):
             isinstance(value, str | int | float | bool | None) for value in self.device_options.values()
         ):
             return None
-        return {"name": self.name} | self.device_options
+        known = {} if self.as_written is None else {"as_written": self.as_written}
+        return {"name": self.name} | known | self.device_options
 
     def _compile(self, circuit: Circuit) -> PennyLaneExecutable:
         if self._n_wires is not None and circuit.n_wires > self._n_wires:

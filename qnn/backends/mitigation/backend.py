@@ -21,9 +21,11 @@ class Mitigated(CompilingBackend):
 
     *Readout mitigation* inverts the detectors' confusion matrices on the histograms
     (`qnn.backends.mitigation.readout`). They are measured in two circuits on the same qubits, when a training, or
-    another run (`qnn.jobs.run_scope`), first needs them, once for each seed. *Zero-noise extrapolation* executes each
-    circuit at several scales of noise, made by folding its gates (after transpiling, so that nothing can cancel the
-    copies), and extrapolates to none (`qnn.backends.mitigation.extrapolation`).
+    another run (`qnn.jobs.run_scope`), first needs them, once for each seed. On IBM's Estimator, which returns no
+    histograms, it is IBM's own. *Zero-noise extrapolation* executes each circuit at several scales of noise, made by
+    folding its gates (after transpiling, so that nothing can cancel the copies), and extrapolates to none
+    (`qnn.backends.mitigation.extrapolation`). Machines of Amazon Braket, whose compilers would undo that, get native
+    gates on qubits of their own (`verbatim`).
 
     Values may leave the range of an observable, such as [-1, 1]. Estimates have no counts, since a histogram of
     true outcomes is not observed. Gradients follow by the backend's other methods than adjoint. The shift rule
@@ -46,7 +48,7 @@ class Mitigated(CompilingBackend):
 
     Raises:
         ArgumentError: an option that cannot be used.
-        CapabilityError: the backend returns no counts, may change circuits behind `compile`, or mitigates already.
+        CapabilityError: the backend mitigates already, may change circuits behind `compile`, or returns no counts.
 
     Cost:
         Circuits times the number of scales, each scale a job of its own; shots for an equal error times Σ c_k² K of the
@@ -70,24 +72,35 @@ class Mitigated(CompilingBackend):
     ) -> None:
         super().__init__()
         self.mitigation = Options(readout, zne, extrapolation, folding, asymptote, calibration_shots, clip)
-        self.inner = registry.resolve(backend)
-        self.name = self.inner.name
-        self._check_inner()
+        self.mitigation.check_any()
+        self.given = registry.resolve(backend)
+        self.name = self.given.name
+        self._refuse_twice(isinstance(self.given, Mitigated), "mitigates already")
+        self.inner = self.given.verbatim()
+        self._refuse_twice(
+            bool(self.mitigation.scales) and self.inner.capabilities.extrapolates, "extrapolates already"
+        )
+        self._theirs = self.mitigation.readout and not self.inner.capabilities.counts
+        if self._theirs:
+            self.inner = self._with_their_readout()
 
-    def _check_inner(self) -> None:
-        able = self.inner.capabilities
-        why = None
-        if isinstance(self.inner, Mitigated):
-            why = "mitigates already"
-        elif not able.verbatim:
-            why = "may cancel or move gates behind our back, copies of gates and calibrations among them"
-        elif self.mitigation.readout and not able.counts:
-            why = "returns no counts, which `readout` needs (IBM's Estimator mitigates by itself: `resilience_level`)"
-        if why:
+    def _refuse_twice(self, already: bool, what: str) -> None:
+        if already:
             raise CapabilityError(
-                "`mitigation` must be for a backend that executes circuits as they are; "
-                f"got {self.inner!r}, which {why}. Leave `mitigation` out."
+                f"`mitigation` must be for a backend that does not mitigate by itself; got {self.given!r}, which "
+                f"{what}. Leave `mitigation` out."
             )
+
+    def _with_their_readout(self) -> Backend:
+        """The inner backend, whose provider mitigates readout."""
+        found = self.inner.with_readout_mitigation()
+        if found is None:
+            raise CapabilityError(
+                f"`readout` must have counts to mitigate; {self.given!r} returns none. "
+                'Use mitigation="zne", or leave `mitigation` out.'
+            )
+        self.mitigation.refuse_ours(self.name)
+        return found
 
     @property
     def capabilities(self) -> Capabilities:
@@ -101,15 +114,16 @@ class Mitigated(CompilingBackend):
         return self.inner.service()
 
     def specification(self) -> dict[str, Any] | None:
-        """That of the inner backend, with `mitigation`; None where that has none."""
-        inner = self.inner.specification()
-        return None if inner is None else inner | {"mitigation": self.mitigation.plain()}
+        """That of the given backend, with `mitigation`; None where that has none."""
+        given = self.given.specification()
+        return None if given is None else given | {"mitigation": self.mitigation.plain()}
 
     def __repr__(self) -> str:
-        """The inner backend's, with what is mitigated."""
+        """The given backend's, with what is mitigated."""
         options = self.mitigation
         names = ["readout mitigation"] * options.readout + ["zero-noise extrapolation"] * bool(options.scales)
-        return f"{repr(self.inner)[:-1]} with {' and '.join(names)}>"
+        return f"{repr(self.given)[:-1]} with {' and '.join(names)}>"
 
     def _compile(self, circuit: Circuit) -> MitigatedExecutable:
-        return MitigatedExecutable(circuit, self, self.inner, self.mitigation)
+        options = self.mitigation.without_readout() if self._theirs else self.mitigation
+        return MitigatedExecutable(circuit, self, self.inner, options)

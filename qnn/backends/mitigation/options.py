@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Any
 
@@ -40,11 +40,6 @@ class Options:
         for name in ("readout", "clip"):
             if getattr(self, name) not in (None, True, False):
                 raise ArgumentError(f"`{name}` must be True or False; got {getattr(self, name)!r}. Use True.")
-        if not self.readout and self.zne in (None, False):
-            raise ArgumentError(
-                "`mitigation` must switch something on; got neither `readout` nor `zne`. "
-                'Use mitigation="readout", "zne" or "readout+zne".'
-            )
         self._check_belonging("zne", bool(self.scales), _OF_ZNE)
         self._check_belonging("readout", self.readout, _OF_READOUT)
         if self.scales:
@@ -52,6 +47,35 @@ class Options:
         shots = self.calibration_shots
         if shots is not None and (whole(shots) or 0) < 1:
             raise ArgumentError(f"`calibration_shots` must be a positive integer; got {shots!r}. Use 10000.")
+
+    def check_any(self) -> None:
+        """Refuse options that do nothing.
+
+        Raises:
+            ArgumentError: neither `readout` nor `zne` is on.
+        """
+        if not self.readout and self.zne in (None, False):
+            raise ArgumentError(
+                "`mitigation` must switch something on; got neither `readout` nor `zne`. "
+                'Use mitigation="readout", "zne" or "readout+zne".'
+            )
+
+    def without_readout(self) -> Options:
+        """What is left where the provider mitigates readout."""
+        return replace(self, readout=False)
+
+    def refuse_ours(self, name: str) -> None:
+        """Refuse options of our readout mitigation where it is the provider's.
+
+        Raises:
+            ArgumentError: one is given.
+        """
+        given = [option for option in _OF_READOUT if getattr(self, option) is not None]
+        if given:
+            raise ArgumentError(
+                f"`{given[0]}` must be left out for {name}, whose provider mitigates readout by itself; got "
+                f"{getattr(self, given[0])!r}."
+            )
 
     def _check_belonging(self, method: str, on: bool, names: Sequence[str]) -> None:
         given = [name for name in names if getattr(self, name) is not None]
