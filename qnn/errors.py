@@ -171,6 +171,10 @@ class NoEffectWarning(QnnWarning):
     """A setting that has no effect as things are."""
 
 
+class PoorFitWarning(QnnWarning):
+    """A model that was fitted to another one tells less of it than a constant would."""
+
+
 class NoiseCoverageWarning(QnnWarning):
     """A noise model that says nothing about a gate which the circuit uses."""
 

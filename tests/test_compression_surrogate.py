@@ -1,6 +1,8 @@
 """Surrogates equal their layers where they claim to, state their error where they do not, and leave layers alone."""
 
 import math
+import re
+import warnings
 
 import pennylane as qml
 import pytest
@@ -9,7 +11,16 @@ import torch
 import qnn
 from qnn._meter import measure as measure_usage
 from qnn.compression.surrogates.series import surrogate
-from qnn.errors import ArgumentError, BundleError, DtypeError, ShapeError, UnknownNameError, UnsupportedError
+from qnn.errors import (
+    ArgumentError,
+    BundleError,
+    DtypeError,
+    PoorFitWarning,
+    QnnWarning,
+    ShapeError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from qnn.layers import FourierSurrogate
 
 EXACT = 1e-10
@@ -221,13 +232,44 @@ def test_random_features_state_their_error():
     assert float(held_back.cosines.abs().sum()) < 0.9 * float(few.cosines.abs().sum())
 
 
+def test_features_that_are_worse_than_a_constant_warn():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), layer(4, 3)).double()
+    told = (
+        r"of the layer \"1\" must be nearer to it than a constant is; got a root mean square error of (\S+) at 12 .*, "
+    )
+    told += r"and (\S+) for the mean of the others\. Raise `n_queries` \(60\) or lower `n_frequencies` \(31\)"
+    with pytest.warns(PoorFitWarning, match=told) as noticed:
+        new, report = surrogate(net, method="random", n_frequencies=30, n_queries=60)
+    assert noticed[0].filename == __file__ and new is not net
+    error, constant = map(float, re.search(told, str(noticed[0].message)).groups())
+    assert error > constant
+    assert error == pytest.approx(report.details["1: root mean square error at 12 held-out queries"], rel=1e-2)
+    with pytest.warns(PoorFitWarning, match=r"of the layer must be .* Raise `n_frequencies`, with eight queries"):
+        surrogate(layer(4, 3), method="random", n_frequencies=2, n_queries=60, seed=1)
+
+
+def test_outputs_that_are_constant_are_fitted_without_a_warning():
+    def flat(inputs, w):
+        qml.RX(w[0], 0)
+        qml.RX(inputs[0], 1)
+        qml.RX(w[1] * inputs[1], 1)
+        return qml.expval(qml.Z(0))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", QnnWarning)  # of the inputs
+        circuit = own(flat)
+    _, report = surrogate(circuit, method="random", n_frequencies=3, n_queries=40)
+    assert report.details["standard deviation of the outputs there"] < 1e-12
+
+
 def test_random_features_where_the_data_are():
     """Queries at the data make a better fit there than queries all over the period; without a period, it works too."""
     x = torch.randn(300, 3, generator=torch.Generator().manual_seed(0)).double() * 0.3
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), layer(4, 3)).double()
     options = {"method": "random", "n_frequencies": 60, "n_queries": 240}
     near, report = surrogate(net, x, **options)
-    far, _ = surrogate(net, **options)
+    with pytest.warns(PoorFitWarning, match=r"\(240\) or lower"):
+        far, _ = surrogate(net, **options)
     truth = net(x).detach()
     errors = [float((new(x) - truth).detach().square().mean().sqrt()) for new in (near, far)]
     assert errors[0] < 0.2 * errors[1]
@@ -276,7 +318,7 @@ def test_bad_input_is_refused():
         surrogate(network(), torch.zeros(9, 5), method="random")
     with pytest.raises(ShapeError, match=r"`inputs` must end in 2 features .*; got shape \(3,\)"):
         surrogate(layer())[0](torch.zeros(3))
-    with pytest.raises(ArgumentError, match="must have quantum layers with inputs; got one without"):
+    with pytest.raises(ArgumentError, match="with inputs for a series in them; got one without, whose"):
         surrogate(own(no_inputs, n_inputs=0, w=1))
 
 

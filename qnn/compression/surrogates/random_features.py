@@ -11,6 +11,8 @@ from qnn.compression.surrogates.fourier import without_small_terms
 from qnn.compression.surrogates.spectrum import Encoding
 from qnn.layers import FourierSurrogate
 
+QUERIES = 8  # for each frequency
+_NEGLIGIBLE = 1e-3  # an error, in proportion to the outputs, by which a constant may be the better one
 _ATTEMPTS = 20  # draws for each frequency that is wanted, before a spectrum counts as exhausted
 
 
@@ -52,3 +54,30 @@ def ridge_regression(
     coefficients = torch.linalg.solve(features.T @ features / len(inputs) + penalty, features.T @ values / len(inputs))
     cosines, sines = coefficients[: len(frequencies)], coefficients[len(frequencies) :]
     return without_small_terms(frequencies, cosines, torch.cat([torch.zeros_like(cosines[:1]), sines]), 0.0)
+
+
+def shortcoming(
+    apart: torch.Tensor, constant: torch.Tensor, truth: torch.Tensor, n_frequencies: int, n_queries: int
+) -> str | None:
+    """What is wrong where a series is farther from the truth (N, M) than the best constant, and what to do; else None.
+
+    Args:
+        apart: shape (N, M), of the series from the truth.
+        constant: of the mean of the queries that were not held out.
+        truth: what was measured.
+        n_frequencies: that were fitted.
+        n_queries: in all.
+    """
+    error, least, size = (float(part.square().mean().sqrt()) for part in (apart, constant, truth))
+    if error <= max(least, _NEGLIGIBLE * size):
+        return None
+    enough = n_queries >= QUERIES * n_frequencies
+    advice = (
+        "Raise `n_frequencies`, with eight queries for each."
+        if enough
+        else f"Raise `n_queries` ({n_queries}) or lower `n_frequencies` ({n_frequencies}), to eight queries for each."
+    )
+    return (
+        "must be nearer to it than a constant is; got a root mean square error of "
+        f"{error:.3g} at {len(truth)} held-out queries, and {least:.3g} for the mean of the others. {advice}"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from numbers import Real
@@ -17,9 +18,9 @@ from qnn.backends.base import Estimate
 from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.report import CompressionReport
 from qnn.compression.surrogates.fourier import grid, series_of
-from qnn.compression.surrogates.random_features import draw_frequencies, ridge_regression
+from qnn.compression.surrogates.random_features import QUERIES, draw_frequencies, ridge_regression, shortcoming
 from qnn.compression.surrogates.spectrum import Encoding, encodings_of, frequencies_of
-from qnn.errors import ArgumentError, DtypeError, QnnError, ShapeError, unknown_name
+from qnn.errors import ArgumentError, DtypeError, PoorFitWarning, QnnError, ShapeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import FourierSurrogate, QuantumLayer
 from qnn.training.isolation import module_mode, reference_tensor, same_samples
@@ -67,6 +68,9 @@ def surrogate(
         The copy, or for a layer its `FourierSurrogate`; and the report, with what is measured on `data`, and for each
         layer the queries and the error.
 
+    Warns:
+        PoorFitWarning: with "random", a constant would be nearer to a layer.
+
     Raises:
         ArgumentError: it takes more than `max_queries` queries; the message has the count.
         UnsupportedError: a layer computes with its inputs in other ways than sums of multiples.
@@ -96,7 +100,7 @@ def surrogate(
     with same_samples(model):
         inputs = _inputs_of(model, layers, rows)
         for name, layer in layers.items():
-            made[name], facts = options.series(layer, inputs.get(name))
+            made[name], facts = options.series(name, layer, inputs.get(name))
             details |= {f"{name}: {fact}" if name else fact: value for fact, value in facts.items()}
     new = _replaced(model, layers, made)
     measuring.add("surrogate", new)
@@ -123,12 +127,21 @@ class _Options:
         self.method, self.max_queries, self.tolerance = method, max_queries, tolerance
         self.n_frequencies, self.n_queries, self.ridge, self.seed = n_frequencies, n_queries, ridge, checked_seed(seed)
 
-    def series(self, layer: QuantumLayer, inputs: Tensor | None) -> tuple[FourierSurrogate, dict[str, Any]]:
-        """The series of a layer, and what there is to say about it."""
+    def series(self, name: str, layer: QuantumLayer, inputs: Tensor | None) -> tuple[FourierSurrogate, dict[str, Any]]:
+        """The series of a layer, and what there is to say about it; warns where a constant would do as well."""
         if not layer.n_inputs:
-            raise ArgumentError("`model` must have quantum layers with inputs; got one without. It is a constant.")
+            raise ArgumentError(
+                "`model` must have quantum layers with inputs; got one without, whose outputs are constants. "
+                "Put a module that returns these in its place."
+            )
         encodings = encodings_of(layer)
-        return self._exact(layer, encodings) if self.method == "fourier" else self._random(layer, encodings, inputs)
+        if self.method == "fourier":
+            return self._exact(layer, encodings)
+        series, facts, poor = self._random(layer, encodings, inputs)
+        if poor is not None:
+            layer_named = f'the layer "{name}"' if name else "the layer"
+            warnings.warn(f"The random Fourier features of {layer_named} {poor}", PoorFitWarning, stacklevel=3)
+        return series, facts
 
     def _exact(self, layer: QuantumLayer, encodings: Sequence[Encoding]) -> tuple[FourierSurrogate, dict[str, Any]]:
         frequencies = frequencies_of(encodings, layer.n_inputs)
@@ -151,9 +164,10 @@ class _Options:
 
     def _random(
         self, layer: QuantumLayer, encodings: Sequence[Encoding], inputs: Tensor | None
-    ) -> tuple[FourierSurrogate, dict[str, Any]]:
+    ) -> tuple[FourierSurrogate, dict[str, Any], str | None]:
+        """A fitted series, its errors on queries that were held out, and what to do where these are too large."""
         frequencies = draw_frequencies(encodings, layer.n_inputs, self.n_frequencies, self.seed or 0)
-        wanted = min(8 * len(frequencies), self.max_queries) if self.n_queries is None else self.n_queries
+        wanted = min(QUERIES * len(frequencies), self.max_queries) if self.n_queries is None else self.n_queries
         if wanted > self.max_queries:
             raise ArgumentError(
                 f"`n_queries` must be at most `max_queries`, {self.max_queries:,}; got {wanted:,}. Raise `max_queries`."
@@ -179,7 +193,8 @@ class _Options:
         }  # fmt: skip
         if found.variance is not None:
             facts["standard error of a query"] = float(found.variance.mean().sqrt())
-        return series, facts
+        constant = truth - values[held:].mean(dim=0)
+        return series, facts, shortcoming(apart, constant, truth, len(frequencies), len(places))
 
     def _places(
         self, layer: QuantumLayer, encodings: Sequence[Encoding], inputs: Tensor | None, wanted: int
