@@ -1,4 +1,4 @@
-"""The examples of the pages about compression, distillation and surrogates run."""
+"""The examples of the pages about compression, distillation, surrogates and pruned circuits run."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,13 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("page", ["compression.md", "distillation.md", "surrogate.md"])
-def test_the_examples_run(page, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["compression.md", "distillation.md", "surrogate.md", "pruning_circuits.md"])
+def test_the_examples_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     known: dict = {}
     for code in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
         exec(compile(code, page, "exec"), known)
     assert known["report"].details
+    printed = capsys.readouterr().out
+    for told in re.findall(r"print\(.*usage.circuits\)  # ([\d,]+)", (DOCS / page).read_text()):
+        assert told.replace(",", "") in printed.split()
