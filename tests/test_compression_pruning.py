@@ -28,8 +28,15 @@ def test_each_method_leads_to_its_part_and_leaves_the_other():
     ("options", "match"),
     [
         ({"method": "wieght"}, r'No pruning method named "wieght"\. Did you mean "weight"\? Known: .*angle.*weight'),
-        ({"method": "weight", "part": "circuit"}, r"Known: angle, fisher, gradient, layer\."),
-        ({"method": "angle", "part": "classical"}, 'No pruning method named "angle"'),
+        ({"method": "wieght", "part": "circuit"}, r'named "wieght"\..* Known: angle, fisher, gradient, layer\.'),
+        (
+            {"method": "weight", "part": "circuit"},
+            'part="circuit", angle, fisher, gradient, layer; got "weight", which is',
+        ),
+        (
+            {"method": "angle", "part": "classical"},
+            'part="classical", weight, .*; got "angle", which is of the other part',
+        ),
         ({"part": "middle"}, 'No part named "middle"'),
     ],
 )

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from qnn import FitConfig, QuantumLayer, QuantumNeuralNetwork, build_baseline, load, save
+from qnn.compression.bundles import compress_bundle
 from qnn.compression.measuring import size_at_rest
 from qnn.compression.quantisation.quantising import quantize
 from qnn.errors import ArgumentError, BundleError, DtypeError, NotFiniteError, ShapeError, UnknownNameError
@@ -17,6 +18,7 @@ from qnn.layers import Int8Conv2d, Int8HiddenLayer, Int8InputLayer, Int8Linear
 
 X = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
 DATA = (X, (X[:, 0] + X[:, 1] > 0).long())
+IMAGE = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1))
 STEP = math.pi / 4
 INT8 = ("int8-dynamic", "int8-static", "int8-weights")
 
@@ -72,6 +74,16 @@ def test_convolutions_become_int8_and_others_are_named():
         "2",
         "3",
     ]
+
+
+@pytest.mark.parametrize("method", ["int8-dynamic", "int8-weights"])
+def test_without_data_a_model_that_does_not_say_what_it_takes_is_not_compared(method, tmp_path):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    found, report = quantize(model, method=method)
+    assert [type(found[i]) for i in (0, 3)] == [Int8Conv2d, Int8Linear]
+    assert report.details["int8_layers"] == ["0", "3"] and not any("moved" in name for name in report.details)
+    compress_bundle(save(model, tmp_path / "cnn"), tmp_path / "out", quantize=method)
+    assert torch.equal(load(tmp_path / "out")(IMAGE), found.eval()(IMAGE))
 
 
 def test_skipped_layers_stay_and_a_layer_alone_is_replaced():

@@ -318,7 +318,7 @@ def test_bad_input_is_refused():
         surrogate(network(), torch.zeros(9, 5), method="random")
     with pytest.raises(ShapeError, match=r"`inputs` must end in 2 features .*; got shape \(3,\)"):
         surrogate(layer())[0](torch.zeros(3))
-    with pytest.raises(ArgumentError, match="with inputs for a series in them; got one without, whose"):
+    with pytest.raises(ArgumentError, match="must have quantum layers with inputs; got one without, whose"):
         surrogate(own(no_inputs, n_inputs=0, w=1))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from qnn.compression.measuring import DEVICE, Measuring
+from qnn.compression.options import check_options
 from qnn.compression.report import CompressionReport
 from qnn.compression.table_bundles import SplitRows, predictions_of, rows_of_builtin, rows_of_table, table_of
 from qnn.compression.tuning import training_rows
@@ -123,6 +124,10 @@ def _checked(given: Mapping[str, Any], path: str | Path, out: str | Path) -> dic
         if wanted is None or wanted is False:
             continue
         todo[step] = dict(wanted) if isinstance(wanted, Mapping) else ({} if wanted is True else {"method": wanted})
+    import qnn.compression as room
+
+    for step, function in (("surrogate", room.surrogate), ("quantize", room.quantize)):
+        check_options(todo.get(step, ()), function, f"`{step}`")
     if not todo:
         raise ArgumentError(
             f'One of {", ".join(f"`{s}`" for s in STEPS)} must be given; got none. Use quantize="int8-dynamic".'

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 
+from qnn.compression.options import check_options, options_of
 from qnn.compression.report import CompressionReport
-from qnn.errors import unknown_name
+from qnn.errors import ArgumentError, DtypeError, UnknownNameError, unknown_name
 
 PARTS = ("circuit", "classical")
 CIRCUIT_METHODS = ("angle", "fisher", "gradient", "layer")
@@ -36,7 +37,8 @@ def prune(
         The new model, and a report with the measurements before and after.
 
     Raises:
-        UnknownNameError: no such method or part.
+        DtypeError: `model` is no module.
+        UnknownNameError: no such method or part, or no such option of the method.
         ArgumentError: an option that cannot be used; nothing to prune; nothing would be left.
 
     Example:
@@ -46,18 +48,43 @@ def prune(
         >>> smaller.weights.shape
         torch.Size([3])
     """
+    if not isinstance(model, torch.nn.Module):
+        raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
     if part is not None and part not in PARTS:
         raise unknown_name("part", part, PARTS)
-    if part is None:
-        part = "circuit" if method in CIRCUIT_METHODS else "classical"
-    methods, function = _of(part)
+    mine = "circuit" if method in CIRCUIT_METHODS else "classical"
+    methods, function = _of(part or mine)
     if method not in methods:
-        known = methods if part == "circuit" else {*CIRCUIT_METHODS, *methods}
-        raise unknown_name("pruning method", method, known)
+        raise _wrong_method(method, methods, part)
+    _check_options(options, method, mine)
     return function(model, data, method=method, **options)
 
 
-def _of(part: str) -> tuple[Iterable[str], Any]:
+def _wrong_method(method: Any, methods: Collection[str], part: str | None) -> UnknownNameError:
+    """The error for a method that is of no part, or of the other one."""
+    others, _ = _of("classical" if part == "circuit" else "circuit")
+    if method not in others:
+        return unknown_name("pruning method", method, methods if part is not None else {*methods, *others})
+    return UnknownNameError(
+        f'`method` must be one of part="{part}", {", ".join(methods)}; got "{method}", which is of the other part. '
+        "Leave `part` out, or name one of these."
+    )
+
+
+def _check_options(options: Mapping[str, Any], method: str, part: str) -> None:
+    """Refuse options that the method does not have, and say so of those that methods of the other part have."""
+    (_, function), (others, other) = (_of(name) for name in (part, *(p for p in PARTS if p != part)))
+    known = options_of(function)
+    for name, value in options.items():
+        if name not in known and name in options_of(other):
+            raise ArgumentError(
+                f'`{name}` must be left out for method="{method}"; got {value!r}. It is an option of '
+                f"{', '.join(others)}; use one of {', '.join(option for option in known if option != 'method')}."
+            )
+    check_options(options, function, f'method="{method}"')
+
+
+def _of(part: str) -> tuple[Collection[str], Any]:
     """The methods of a part, and the function that knows them."""
     if part == "circuit":
         from qnn.compression.circuits.pruning import prune_circuits

@@ -35,9 +35,10 @@ class Share:
         assert self.amount is not None
         asked = self.amount if isinstance(self.amount, int) else round(self.amount * n)
         if not 1 <= asked <= most:
+            got = f"{asked:,}" if isinstance(self.amount, int) else f"{self.amount}, which is {asked:,}"
+            advice = "less, or a share such as 0.5" if asked > most else "a larger share, or a count"
             raise ArgumentError(
-                f"`amount` must be between 1 and {most:,} of the {n:,} {things}; got {self.amount}, "
-                f"which is {asked:,}. Use {'more' if asked < 1 else 'less'}."
+                f"`amount` must be between 1 and {most:,} of the {n:,} {things}; got {got}. Use {advice}."
             )
         return asked
 
@@ -59,8 +60,8 @@ class Share:
         return next(f"{name}={value}" for name, value in vars(self).items() if value is not None)
 
 
-def checked_share(amount: Any, threshold: Any, target: Any) -> Share:
-    """The three options as a `Share`.
+def checked_share(amount: Any, threshold: Any, target: Any = None, *, with_target: bool = True) -> Share:
+    """The options as a `Share`; `target` only where there is such an option.
 
     Raises:
         ArgumentError: none or several of them, or one that is out of range.
@@ -70,7 +71,8 @@ def checked_share(amount: Any, threshold: Any, target: Any) -> Share:
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
         got = " and ".join(f"`{name}`" for name in named) or "none"
-        raise ArgumentError(f"One of `amount`, `threshold` and `target` must be given; got {got}. Use amount=0.5.")
+        known = "`amount`, `threshold` and `target`" if with_target else "`amount` and `threshold`"
+        raise ArgumentError(f"One of {known} must be given; got {got}. Use amount=0.5.")
     for name in named:
         value = given[name]
         if isinstance(value, bool) or not isinstance(value, SupportsFloat):
@@ -80,10 +82,11 @@ def checked_share(amount: Any, threshold: Any, target: Any) -> Share:
     if amount is not None:
         count = whole(amount)
         if count is None and float(amount) >= 1:
-            raise ArgumentError(
-                f"`amount` must be a share below 1 or a count; got {amount}. Pruning everything leaves no model: "
-                "use amount=0.5."
-            )
+            number = float(amount)
+            advice = "Pruning everything leaves no model: use amount=0.5."
+            if number > 1:
+                advice = f"Use amount={number:.0f}, an integer." if number.is_integer() else "Use amount=0.5."
+            raise ArgumentError(f"`amount` must be a share below 1 or a count; got {amount}. {advice}")
         return Share(float(amount) if count is None else count, None, None)
     if target is not None:
         if whole(target) is None:

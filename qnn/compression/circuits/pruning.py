@@ -69,7 +69,7 @@ def prune_circuits(
     """
     if method not in METHODS:
         raise unknown_name("pruning method", method, METHODS)
-    share = checked_share(amount, threshold, None)
+    share = checked_share(amount, threshold, with_target=False)
     parts, config = fractions(rounds, schedule), tuning_config(fine_tune, data, model)
     if data is None and method in ("fisher", "gradient"):
         raise ArgumentError(f'`data` must be given for method="{method}"; got None. Pass a task or (x, y).')

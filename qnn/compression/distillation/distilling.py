@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields
 from numbers import Real
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import Tensor
 from qnn._meter import measure as measure_usage
 from qnn.compression.distillation.soft_targets import Distillation
 from qnn.compression.measuring import DEVICE, Measuring
+from qnn.compression.options import options_of
 from qnn.compression.report import CompressionReport
-from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, QnnError, ShapeError
+from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, QnnError, ShapeError, unknown_name
 from qnn.training import Callback, FitConfig, fit
 from qnn.training.config import merge_config
 from qnn.training.data import Rows, read_data, read_rows
@@ -135,6 +137,10 @@ def _config(config: FitConfig | None, overrides: dict[str, Any], data: Any) -> F
     if config is None and "loss" not in overrides:
         anything = loss_named(lambda outputs, y: outputs)
         overrides = overrides | ({"loss": "mse"} if read_data(data, anything)[0].y.is_floating_point() else {})
+    known = {*options_of(distill), *(field.name for field in fields(FitConfig))} - {"config"}
+    for name in overrides:
+        if name not in known:
+            raise unknown_name("option of distill", name, known)
     merged = merge_config(config, overrides)
     for name in ("optimizer", "scheduler"):
         if isinstance(getattr(merged, name), torch.optim.Optimizer | torch.optim.lr_scheduler.LRScheduler):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from qnn.compression.networks.tracing import ROOTS, free_widths, group, prunes_outputs, remove, traced, widths
+from qnn.compression.networks.weight_pruning import check_not_int8
 from qnn.compression.shares import Share
 from qnn.compression.tuning import as_inputs
 from qnn.errors import ArgumentError
@@ -32,6 +33,7 @@ class Channels:
         self.model, self.rows, self.share, self.scope, self.by, self.norm = model, rows, share, scope, by, norm
         self.widths = free_widths(model, rows[:2])
         if not self.widths:
+            check_not_int8(model)
             raise ArgumentError(
                 "`model` must have a hidden layer whose width is free; got none: inputs, outputs and the sides of "
                 'quantum layers keep theirs. Prune by method="weight".'

@@ -11,7 +11,7 @@ from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.networks.channel_pruning import Channels
 from qnn.compression.networks.layer_pruning import WholeLayers
 from qnn.compression.networks.tracing import example_rows
-from qnn.compression.networks.weight_pruning import Masks, plain_copy
+from qnn.compression.networks.weight_pruning import Masks, check_not_int8, plain_copy, prunable
 from qnn.compression.report import CompressionReport
 from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tuning import ranking_rows, training_rows, tune, tuning_config
@@ -89,6 +89,8 @@ def prune_classical(
     _check_used(method, scope, norm, penalty, then)
     share, steps = checked_share(amount, threshold, target), fractions(rounds, schedule)
     config = tuning_config(fine_tune, data, model)
+    if method != "whole-layer" and not prunable(model):
+        check_not_int8(model)
     new = plain_copy(model)
     kind = then if method == "l1" else "neuron" if method == "channel" else method
     pruner = _pruner(new, data, kind, share, scope, norm)  # what cannot be done is refused before any training

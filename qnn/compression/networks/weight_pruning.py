@@ -10,6 +10,7 @@ from torch.nn.utils import prune
 from qnn.compression.shares import Share
 from qnn.errors import ArgumentError, NotFiniteError
 from qnn.gradients.quantum_modules import quantum_modules
+from qnn.layers import Int8Conv2d, Int8Linear
 
 
 def prunable(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
@@ -23,6 +24,20 @@ def prunable(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
         and weight.ndim > 1
         and weight.is_floating_point()
     }
+
+
+def check_not_int8(model: torch.nn.Module) -> None:
+    """Say why there is nothing to prune, where that is so because layers are int8.
+
+    Raises:
+        ArgumentError: there are such layers.
+    """
+    found = [name for name, module in model.named_modules() if isinstance(module, Int8Linear | Int8Conv2d)]
+    if found:
+        raise ArgumentError(
+            f'`model` must be in floating point where it is to be pruned; got int8 layers, the first "{found[0]}". '
+            "Prune the model as it was before, and quantise what is left."
+        )
 
 
 def plain_copy(model: torch.nn.Module) -> torch.nn.Module:
@@ -75,6 +90,7 @@ class Masks:
         self.layers, self.share, self.scope = prunable(model), share, scope
         sizes = {name: layer.weight.numel() for name, layer in self.layers.items()}  # type: ignore[union-attr, operator]
         if not sizes:
+            check_not_int8(model)
             raise ArgumentError(
                 "`model` must have linear or convolution layers to be pruned by weight; got none. "
                 "Prune its circuits instead."

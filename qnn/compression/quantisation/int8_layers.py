@@ -47,6 +47,12 @@ def replaceable(model: nn.Module, skip: Sequence[str] = ()) -> tuple[dict[str, n
         if path not in others:
             known = ", ".join(f'"{name}"' for name in (*found, *others)) or "none"
             raise ArgumentError(f'`skip` must name layers of the model; got "{path}". Known: {known}.')
+    already = [path for path, module in model.named_modules() if isinstance(module, Int8Linear | Int8Conv2d)]
+    if not found and already:
+        raise ArgumentError(
+            "`model` must have layers in floating point to be int8; got one that is quantised already, the first layer "
+            f'"{already[0]}". Quantise the model as it was before.'
+        )
     if not found:
         raise ArgumentError(
             "`model` must have linear layers or plain two-dimensional convolutions to be int8; got none. "

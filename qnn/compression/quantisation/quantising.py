@@ -11,6 +11,7 @@ from qnn._integers import whole
 from qnn.compression.measuring import DEVICE, Measuring, count_weights, size_at_rest
 from qnn.compression.networks.tracing import example_rows
 from qnn.compression.networks.weight_pruning import plain_copy
+from qnn.compression.options import check_options
 from qnn.compression.quantisation.angle_grids import (
     angles_on_grid,
     exact,
@@ -21,6 +22,7 @@ from qnn.compression.quantisation.angle_grids import (
 )
 from qnn.compression.quantisation.int8_layers import input_scales, replace, replaceable
 from qnn.compression.report import CompressionReport
+from qnn.compression.stand_ins import stand_ins
 from qnn.compression.tuning import outputs, training_rows, tune, tuning_config
 from qnn.errors import ArgumentError, DtypeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
@@ -43,6 +45,7 @@ def quantize(
     angles: Any = None,
     fine_tune: Any = 0,
     device: str | None = DEVICE,
+    **unknown: Any,
 ) -> tuple[torch.nn.Module, CompressionReport]:
     """A copy of `model` whose classical weights are int8, or whose circuits take their angles from a grid.
 
@@ -61,13 +64,15 @@ def quantize(
         fine_tune: epochs in which the whole model is trained with its angles on the grid, by straight-through
             estimation, at a learning rate of 0.003; or a `FitConfig`; 0 rounds to the nearest value and no more.
         device: to which the report transpiles circuits; see `measure`.
+        **unknown: there are no others; a misspelt option is named.
 
     Returns:
-        The new module, which bundles hold, and the report; its details say how far outputs moved.
+        The new module, which bundles hold, and the report; its details say how far outputs moved, on random rows where
+        there are no data and the first layer says how many inputs it takes.
 
     Raises:
         ArgumentError: nothing to quantise, data that are missing, an option of the other methods.
-        UnknownNameError: no such method or set of angles.
+        UnknownNameError: no such method, set of angles or option.
         ShapeError: data that the model does not take.
         MissingDependencyError: int8 without the extra `compress`.
 
@@ -81,6 +86,7 @@ def quantize(
         raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
     if method not in METHODS:
         raise unknown_name("method of quantisation", method, METHODS)
+    check_options(unknown, quantize, "quantize")
     _check_used(method, skip, calibration_rows, bits, angles, fine_tune)
     new = plain_copy(model)
     if method == "angles":
@@ -154,9 +160,13 @@ def _on_grid(
 
 
 def _moved(model: torch.nn.Module, new: torch.nn.Module, data: Any) -> dict[str, float]:
-    """How far outputs moved, on test rows or, without data, on random ones."""
+    """How far outputs moved, on test rows or, without data, on random ones; nothing where none can be made up."""
     if data is None:
-        rows = example_rows(model, 64)
+        try:
+            with stand_ins(model):
+                outputs(model, rows := example_rows(model, 64))
+        except ArgumentError:  # the first layer does not say how many inputs there are, or others take more
+            return {}
     else:
         rows = training_rows(getattr(data, "test", data))[0][:_MAX_ROWS]
     with same_samples(model), same_samples(new), exact([*_quantum(model), *_quantum(new)]):
