@@ -15,10 +15,13 @@ from qnn.backends.base import Angles, Capabilities, Estimate, Executable
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.estimation import from_counts, like
 from qnn.backends.operands import check_operands, dense_angles
+from qnn.backends.pennylane_service import PluginService
+from qnn.backends.requests import run_jobs
 from qnn.circuits import replay
 from qnn.circuits.circuit import Circuit, Slot
 from qnn.circuits.settings import Setting
 from qnn.errors import ArgumentError, BackendError, CapabilityError, unknown_name
+from qnn.jobs import Policy
 
 # Devices that PennyLane itself lists and that are not made of qubits, or compute nothing.
 _NOT_QUBITS = frozenset({"default.gaussian", "default.qutrit", "default.qutrit.mixed", "null.qubit"})
@@ -35,23 +38,33 @@ class PennyLane(CompilingBackend):
         as_written: whether the device executes the gates that it is given on the wires that they are on, which is what
             `mitigation` needs. Known of PennyLane's own simulators; of plugins, which may compile circuits for a
             machine, you must know it: switch their compilers off, and say True. None: what is known.
+        remote: whether calls become jobs at a provider. They then go through the journal of jobs: a call whose result
+            is there is not made again by the same run.
+        journal: file of the jobs of a remote device; None: that of the user, see `qnn.jobs.default_path`.
         **device_options: options of the device. Without `wires` each circuit gets a device of its own size.
             A `seed` makes the device's shots repeatable from its first call on; sampling keys have no effect, so
             rows and steps are as independent as the device's own generator makes them.
 
     Raises:
         UnknownNameError: no such device is installed.
-        ArgumentError: the device refuses an option, `as_written` is no truth value, or `shots` is given here instead
-            of in the run.
+        ArgumentError: the device refuses an option, `as_written` or `remote` is no truth value, or `shots` is given
+            here instead of in the run.
         BackendError: the device needs a package that is missing.
     """
 
     WITHOUT_VERBATIM = "Where its device executes circuits as they are, say so: as_written=True."
 
-    def __init__(self, device: str = "default.qubit", as_written: bool | None = None, **device_options: Any) -> None:
+    def __init__(
+        self,
+        device: str = "default.qubit",
+        as_written: bool | None = None,
+        remote: bool = False,
+        journal: str | None = None,
+        **device_options: Any,
+    ) -> None:
         super().__init__()
         self.device = device
-        self.as_written = as_written
+        self.as_written, self.remote = as_written, remote
         self.device_options = device_options
         self.name = f"pennylane:{device}"
         if device not in list_devices():
@@ -61,8 +74,15 @@ class PennyLane(CompilingBackend):
                 f"`shots` must be given to the layer or to `run`, not to the device; got {device_options['shots']!r}. "
                 'Write QuantumLayer(..., backend="pennylane:...", shots=1024).'
             )
-        if as_written not in (None, True, False):
-            raise ArgumentError(f"`as_written` must be True or False; got {as_written!r}. Use True.")
+        for option, value in (("as_written", as_written), ("remote", remote)):
+            if not isinstance(value, bool | None):
+                raise ArgumentError(f"`{option}` must be True or False; got {value!r}. Use True.")
+        if journal is not None and not remote:
+            raise ArgumentError(
+                f"`journal` must come with remote=True; got {journal!r} for a device on this machine. Leave it out."
+            )
+        self.policy = Policy(journal)
+        self._service = PluginService(self.name) if remote else None
         self._n_wires: int | None = None
         if device_options:
             made = self._make_device(1)  # so that a wrong option is refused here and not at the first circuit
@@ -74,6 +94,7 @@ class PennyLane(CompilingBackend):
         limits = [self._n_wires, _memory_limit(self.device)]
         return Capabilities(
             keyed=False,
+            remote=bool(self.remote),
             max_wires=min((n for n in limits if n is not None), default=None),
             verbatim=self.device.startswith(_AS_WRITTEN) if self.as_written is None else self.as_written,
         )
@@ -84,8 +105,14 @@ class PennyLane(CompilingBackend):
             isinstance(value, str | int | float | bool | None) for value in self.device_options.values()
         ):
             return None
-        known = {} if self.as_written is None else {"as_written": self.as_written}
-        return {"name": self.name} | known | self.device_options
+        remote = {"remote": True, "journal": self.policy.journal} if self.remote else {}
+        known = {"as_written": self.as_written, **remote}
+        given = {key: value for key, value in known.items() if value is not None}
+        return {"name": self.name} | given | self.device_options
+
+    def service(self) -> PluginService | None:
+        """Its calls as jobs; None for a device on this machine."""
+        return self._service
 
     def _compile(self, circuit: Circuit) -> PennyLaneExecutable:
         if self._n_wires is not None and circuit.n_wires > self._n_wires:
@@ -113,6 +140,7 @@ class PennyLaneExecutable(Executable):
 
     def __init__(self, circuit: Circuit, backend: PennyLane, device: qml.devices.Device) -> None:
         super().__init__(circuit, backend)
+        self.backend: PennyLane = backend
         self._device = device
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
@@ -121,6 +149,7 @@ class PennyLaneExecutable(Executable):
         Raises:
             BackendError: the device cannot run the circuit, or cannot run it exactly.
             BudgetError: a budget has no room for the call.
+            JournalError, JobNotFoundError: for a remote device; see `PluginService`.
         """
         check_operands(self.circuit, angles, shots, keys)
         n_rows = angles.n_rows
@@ -128,14 +157,41 @@ class PennyLaneExecutable(Executable):
             counts = [np.zeros((n_rows, 2 ** len(s.wires)), dtype=np.int64) for s in self.plan.settings]
             result = Estimate(like(np.zeros((n_rows, self.circuit.n_outputs)) + self.plan.constants, angles))
             return result if shots is None else from_counts(self.plan, counts, angles, shots)
-        self.reserve(n_rows, shots)
+        blocks = self._journaled(angles, shots, keys) if self.backend.remote else self._counted(angles, shots)
+        if shots is None:
+            return Estimate(like(blocks[0], angles))
+        return from_counts(self.plan, blocks, angles, shots)
+
+    def _counted(self, angles: Angles, shots: int | None) -> list[np.ndarray]:
+        """What the device returns, taken from budgets and counted in meters."""
+        self.reserve(angles.n_rows, shots)
+        found = self._called(angles, shots)
+        self.record(angles.n_rows, shots)
+        return found
+
+    def _journaled(self, angles: Angles, shots: int | None, keys: torch.Tensor | None) -> list[np.ndarray]:
+        """The same as one job of the journal."""
+        service = self.backend.service()
+        assert service is not None
+        (found,) = run_jobs(
+            self,
+            service,
+            self.backend.policy,
+            dense_angles(angles),
+            keys,
+            shots=shots,
+            rows_per_job=angles.n_rows,
+            payload=lambda part: lambda: self._called(angles, shots),
+            form=lambda part: {},
+        )
+        return found
+
+    def _called(self, angles: Angles, shots: int | None) -> list[np.ndarray]:
+        """Counts of each setting (N, 2^k); without shots the outputs (N, M)."""
         columns = self._columns(angles, repeat=shots is not None)
         if shots is None:
-            result = Estimate(like(self._exact(columns, n_rows), angles))
-        else:
-            result = from_counts(self.plan, self._counts(columns, n_rows, shots), angles, shots)
-        self.record(n_rows, shots)
-        return result
+            return [self._exact(columns, angles.n_rows)]
+        return self._counts(columns, angles.n_rows, shots)
 
     def _columns(self, angles: Angles, *, repeat: bool) -> dict[Slot, Any]:
         """The value of every slot: numbers where all rows agree, arrays (N,) where they differ or must be repeated."""

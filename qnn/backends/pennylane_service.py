@@ -1,0 +1,70 @@
+"""Calls of a PennyLane plugin as jobs of the journal, although a plugin tells nothing of the jobs that it sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from qnn.errors import JobNotFoundError
+from qnn.jobs import RemoteState, Service
+
+
+class PluginService(Service):
+    """Calls of one device, each of which sends jobs to a provider by itself and waits for them.
+
+    A call that came to its end is in the journal with its result, and is not made again. A plugin gives no ids by which
+    another process could find jobs: a call that was broken off stays prepared, and is not repeated unless whoever pays
+    for it says so, by `qnn jobs cancel --forget`.
+
+    Args:
+        name: of the backend.
+    """
+
+    poll_interval_s = 0.01
+    lookup_s = 0.0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._results: dict[str, list[np.ndarray]] = {}
+
+    def submit(self, payload: Callable[[], list[np.ndarray]], tag: str) -> str:
+        """Make the call, and wait for its end."""
+        remote_id = f"call-{tag}"
+        self._results[remote_id] = payload()
+        return remote_id
+
+    def find(self, tag: str) -> str | None:
+        """Never known.
+
+        Raises:
+            JobNotFoundError: whatever the tag.
+        """
+        self._unknown()
+
+    def state(self, remote_id: str) -> RemoteState:
+        """Done.
+
+        Raises:
+            JobNotFoundError: another process made the call.
+        """
+        if remote_id not in self._results:
+            self._unknown()
+        return "done"
+
+    def result(self, remote_id: str, form: Mapping[str, Any]) -> list[np.ndarray]:
+        """The arrays of a call; they are kept until they are asked for."""
+        if remote_id not in self._results:
+            self._unknown()
+        return self._results.pop(remote_id)
+
+    def cancel(self, remote_id: str) -> None:
+        """Nothing is left to cancel, or nobody knows what."""
+
+    def _unknown(self) -> NoReturn:
+        raise JobNotFoundError(
+            f"A call of {self.name} was broken off before its result was kept, and the plugin cannot tell whether its "
+            "jobs reached the provider. Look at the provider's own list of jobs; then let the run make the call again by "
+            "`qnn jobs cancel ID --forget` (`qnn jobs list --state prepared --state submitted` has the ID)."
+        )

@@ -1,0 +1,81 @@
+"""Calls of a remote PennyLane device: one job of the journal each, not made twice, and never without being asked."""
+
+import numpy as np
+import pytest
+import torch
+from contracts.backend_contract import SAMPLED, equal_rows, keys
+
+from qnn import _meter
+from qnn.backends import PennyLane, from_specification, resolve
+from qnn.cli import main
+from qnn.errors import ArgumentError, BudgetError, JobNotFoundError
+from qnn.jobs import Journal, run_scope
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "jobs.sqlite3")
+
+
+def executed(backend, shots=50, call=0):
+    with run_scope("training"):
+        return backend.compile(SAMPLED).run(equal_rows(3), shots=shots, keys=keys(3, call=call)).values
+
+
+def test_a_call_of_the_same_run_is_made_once(path) -> None:
+    first = PennyLane("default.qubit", remote=True, journal=path)
+    assert first.capabilities.remote and resolve("pennylane:default.qubit").service() is None
+    with _meter.measure() as usage:
+        values = executed(first)
+    n = 3 * first.compile(SAMPLED).circuits_per_row(50)
+    assert usage == _meter.Usage(n, 50 * n, 1)
+    again = from_specification(first.specification())  # as another process would make it, of which shots would differ
+    np.testing.assert_array_equal(executed(again), values)
+    assert not torch.equal(executed(again, call=1), values)
+    exact = PennyLane("default.qubit").compile(SAMPLED).run(equal_rows(3)).values
+    assert torch.equal(executed(again, shots=None, call=2), exact)
+    jobs = Journal(path).jobs()
+    assert [(job.state, job.backend, job.n_circuits) for job in jobs] == [
+        ("done", "pennylane:default.qubit", count) for count in (n, n, 3)
+    ]
+    with _meter.budget(max_jobs=0), pytest.raises(BudgetError):
+        executed(again, call=3)
+    assert len(Journal(path).jobs()) == 3
+
+
+def test_a_call_that_was_broken_off_is_not_repeated_before_it_is_given_up(path, monkeypatch, capsys) -> None:
+    backend = PennyLane("default.qubit", remote=True, journal=path)
+    executable = backend.compile(SAMPLED)
+
+    def interrupted(scripts):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(executable, "_execute", interrupted)
+        executed(backend)
+    with pytest.raises(
+        JobNotFoundError, match=r"was broken off .* let the run make the call again by `qnn jobs cancel ID"
+    ):
+        executed(backend)
+    (job,) = Journal(path).jobs()
+    assert job.state == "prepared"
+    monkeypatch.setattr("qnn.jobs.managing.is_alive", lambda *_: False)  # as after the end of the process
+    assert main(["jobs", "cancel", job.id, "--forget", "--journal", path]) == 0
+    assert executed(backend).shape == (3, SAMPLED.n_outputs)
+
+
+def test_a_result_that_was_not_kept_is_another_processs(path, monkeypatch) -> None:
+    backend = PennyLane("default.qubit", remote=True, journal=path)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(backend.service(), "result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        executed(backend)
+    with pytest.raises(JobNotFoundError, match="broken off"):
+        executed(PennyLane("default.qubit", remote=True, journal=path))
+    assert executed(backend).shape == (3, SAMPLED.n_outputs)  # which has it still
+
+
+def test_options() -> None:
+    with pytest.raises(ArgumentError, match="`remote` must be True or False; got 'yes'"):
+        PennyLane("default.qubit", remote="yes")
+    with pytest.raises(ArgumentError, match=r"`journal` must come with remote=True; got 'jobs.sqlite3'"):
+        PennyLane("default.qubit", journal="jobs.sqlite3")
