@@ -65,6 +65,6 @@ class PluginService(Service):
     def _unknown(self) -> NoReturn:
         raise JobNotFoundError(
             f"A call of {self.name} was broken off before its result was kept, and the plugin cannot tell whether its "
-            "jobs reached the provider. Look at the provider's own list of jobs; then let the run make the call again by "
-            "`qnn jobs cancel ID --forget` (`qnn jobs list --state prepared --state submitted` has the ID)."
+            "jobs reached the provider. Look at the provider's own list of jobs; then let the run make the call again "
+            "by `qnn jobs cancel ID --forget` (`qnn jobs list --state prepared --state submitted` has the ID)."
         )
