@@ -7,7 +7,7 @@ import torch
 
 import qnn
 from qnn.compression import CompressionReport, Measuring
-from qnn.compression.latencies import REPEATS, in_turns, latencies_ms
+from qnn.compression.latencies import ROUNDS, in_turns, latencies_ms
 
 
 class Machine:
@@ -26,15 +26,15 @@ class Machine:
 
 @pytest.mark.parametrize(
     "slowness",
-    [lambda n: 1 + n / 20, lambda n: 1 if n < 40 else 3, lambda n: 5 if n % 7 == 0 else 1],
-    ids=["ever slower", "slower at once", "now and then"],
+    [lambda n: 1 + n / 100, lambda n: 1 if n < 30 else 3, lambda n: 1 if n % 5 == 0 else 2 + n % 7],
+    ids=["ever slower", "slower at once", "mostly slower"],
 )
 def test_a_machine_that_slows_down_makes_no_difference(slowness, monkeypatch):
     machine = Machine(slowness)
     monkeypatch.setattr(time, "perf_counter", lambda: machine.now)
     first, second, twice = in_turns([machine.one_pass(s) for s in (0.01, 0.01, 0.02)])
-    assert machine.begun == 3 * (2 + REPEATS)
-    assert second == pytest.approx(first, rel=1e-9) and twice == pytest.approx(2 * first, rel=1e-9)
+    assert machine.begun == 3 * (2 + 2 * ROUNDS)
+    assert second == pytest.approx(first, rel=0.05) and twice == pytest.approx(2 * first, rel=0.05)
 
 
 def test_latency_is_the_time_of_a_pass():
@@ -68,6 +68,6 @@ def test_models_are_timed_after_the_last_was_added_and_sample_on_as_if_they_had_
     found = measuring.finish()
     assert [m.label for m in found] == ["a", "b", "layer"] and all(m.latency_ms > 0 for m in found)
     turns = [name for name, before in zip(calls, ["", *calls], strict=False) if name != before]
-    assert len(turns) > REPEATS
+    assert turns[-4:] == [*"abab"] and len(turns) >= 2 * ROUNDS
     assert layer.sampling_state() == state
     assert CompressionReport("x", found).before.label == "a" and Measuring(None).finish() == ()

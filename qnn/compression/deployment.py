@@ -23,7 +23,7 @@ from qnn.training.isolation import module_mode
 
 @dataclass(frozen=True)
 class Latency:
-    """Median times of one forward pass, in milliseconds, all models in turns, with the same number of threads.
+    """Shortest times of one forward pass, in milliseconds, all models in turns, with the same number of threads.
 
     Attributes:
         label: of the model.

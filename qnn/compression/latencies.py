@@ -1,8 +1,7 @@
-"""How long passes take: all of them in turns, so that a machine that is slower for a while is slower for all."""
+"""How long passes take at best: all of them in turns, so that a machine that is slower for a while is so for all."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,12 +12,12 @@ import torch
 
 from qnn.training.isolation import module_mode, same_samples
 
-REPEATS = 16  # of a timed pass; even, so that as many rounds go backwards as forwards
+ROUNDS = 12  # in which each pass is timed
 _SHORTEST_S = 0.002
 
 
 def latencies_ms(models: Sequence[torch.nn.Module], batches: Sequence[torch.Tensor]) -> list[float]:
-    """Median times of a forward pass of each model on its batch (B, D), in milliseconds, without gradients."""
+    """Shortest times of a forward pass of each model on its batch (B, D), in milliseconds, without gradients."""
     with ExitStack() as ends:
         for model in models:
             ends.enter_context(module_mode(model, training=False))
@@ -28,19 +27,16 @@ def latencies_ms(models: Sequence[torch.nn.Module], batches: Sequence[torch.Tens
 
 
 def in_turns(passes: Sequence[Callable[[], Any]]) -> list[float]:
-    """Median times of each of the passes, in milliseconds, after two calls of each that are not counted.
+    """Shortest times of each of the passes, in milliseconds, after two calls of each that are not counted.
 
-    Each is timed once in every round, and every other round goes backwards: whatever slows the machine down, by a step
-    or little by little, falls on all alike.
+    Each has its turn in every round, so that a machine that becomes slower, or faster, does so for all alike. What
+    other programs do meanwhile only makes times longer, often most of them, but rarely all. In its turn a pass is timed
+    twice: the first time it finds the caches as the pass before left them, which is another one for each.
     """
     for one in (*passes, *passes):
         one()
-    numbers = range(len(passes))
-    times: list[list[float]] = [[] for _ in passes]
-    for turn in range(REPEATS):
-        for number in numbers if turn % 2 == 0 else reversed(numbers):
-            times[number].append(timed(passes[number]))
-    return [1e3 * statistics.median(found) for found in times]
+    rounds = [[min(timed(one), timed(one)) for one in passes] for _ in range(ROUNDS)]
+    return [1e3 * min(times) for times in zip(*rounds, strict=True)]
 
 
 def timed(one_pass: Callable[[], Any]) -> float:

@@ -38,9 +38,9 @@ class Measurement:
         n_weights: scalars of all parameters.
         n_quantum_weights: of those, the angles of circuits.
         bytes: of the parameters and buffers in a safetensors file.
-        latency_ms: median time of a forward pass of `batch_size` rows, without gradients, in milliseconds, timed in
-            turns with the models beside it; None where a circuit is a job at a provider, which is not submitted to be
-            timed.
+        latency_ms: time of a forward pass of `batch_size` rows, without gradients, in milliseconds, the shortest of
+            several, in turns with the models beside it; None where a circuit is a job at a provider, which is not
+            submitted to be timed.
         batch_size: rows of that pass.
         gates, depth, two_qubit_gates: of all circuits together, after transpiling to `device`; None without circuits.
         device: to which they are transpiled; None where that was not possible.
