@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from qnn.backends.fakecloud_service import FakeCloudService, Token
-from qnn.backends.fakecloud_wire import packed
+from qnn.backends.fakecloud.service import FakeCloudService, Token
+from qnn.backends.fakecloud.wire import packed
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Expectation, pauli
 from qnn.fakecloud import Admin

@@ -12,7 +12,7 @@ from qnn.backends import resolve
 from qnn.backends._qiskit_native import native_gates
 from qnn.backends.base import Angles
 from qnn.backends.braket import _circuit
-from qnn.backends.braket_verbatim import placed
+from qnn.backends.braket.verbatim import placed
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.folding import Folding
 from qnn.circuits.observables import Expectation, pauli

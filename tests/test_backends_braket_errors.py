@@ -4,7 +4,7 @@ import botocore.exceptions as aws
 import pytest
 
 from qnn import errors
-from qnn.backends.braket_errors import failures, translated
+from qnn.backends.braket.errors import failures, translated
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 KEY_ID = "ASIAIOSFODNN7EXAMPLE"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qnn.backends import braket
-from qnn.backends._braket_gates import Turn, translate
+from qnn.backends.braket.gates import Turn, translate
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.gates import GATES
 from qnn.circuits.observables import Probabilities

@@ -21,7 +21,7 @@ from shown_errors import shown
 from qnn import _meter
 from qnn.backends import Braket, from_specification
 from qnn.backends.base import Angles
-from qnn.backends.braket_service import BraketService
+from qnn.backends.braket.service import BraketService
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Expectation, pauli
 from qnn.errors import (

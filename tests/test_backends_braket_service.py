@@ -10,7 +10,7 @@ from braket.ir.openqasm import Program
 from braket_service import ACCOUNT, QPU, SV1, installed
 
 from qnn.backends import Braket
-from qnn.backends.braket_service import Task
+from qnn.backends.braket.service import Task
 from qnn.errors import (
     ArgumentError,
     AuthenticationError,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qnn.backends.braket_words import word_readout
+from qnn.backends.braket.words import word_readout
 from qnn.circuits.observables import Expectation, PauliSum, Probabilities, pauli
 from qnn.circuits.settings import plan_measurements
 from qnn.errors import CapabilityError

@@ -17,7 +17,7 @@ from test_backends_noise import excited, manila, plain_aer
 
 from qnn import QuantumLayer, _meter
 from qnn.backends import IBM, Aer, from_specification, read_out, resolve
-from qnn.backends.ibm_options import mode_by_plan
+from qnn.backends.ibm.options import mode_by_plan
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Expectation, PauliSum, Variance, pauli
 from qnn.errors import (

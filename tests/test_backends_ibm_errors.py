@@ -19,7 +19,7 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ReadTimeout, RetryError
 
 from qnn import errors
-from qnn.backends.ibm_errors import failures, translated
+from qnn.backends.ibm.errors import failures, translated
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from test_backends_ibm import LINE, WORDS, rows
 
 from qnn import QuantumLayer, _meter
 from qnn.backends import IBM
-from qnn.backends.ibm_estimate import PER_JOB_S, twirled_shots
+from qnn.backends.ibm.estimate import PER_JOB_S, twirled_shots
 from qnn.circuits.circuit import Circuit, Operation
 from qnn.circuits.observables import Expectation, pauli
 from qnn.errors import BudgetError, JobTimeoutError

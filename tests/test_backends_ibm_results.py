@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from qiskit.primitives.containers import BitArray, DataBin, PrimitiveResult, PubResult
 
-from qnn.backends.ibm_results import arrays_of, estimator_form, histograms, sampler_form
+from qnn.backends.ibm.results import arrays_of, estimator_form, histograms, sampler_form
 from qnn.errors import BackendUnavailableError, JobFailedError
 
 

@@ -19,8 +19,8 @@ from test_backends_ibm import WORDS, rows
 from qnn import _meter
 from qnn._run import run_scope
 from qnn.backends import IBM, from_specification
-from qnn.backends.ibm_client import send_once
-from qnn.backends.ibm_service import IBMPayload
+from qnn.backends.ibm.client import send_once
+from qnn.backends.ibm.service import IBMPayload
 from qnn.errors import (
     AuthenticationError,
     BackendError,
@@ -157,7 +157,7 @@ def test_what_the_client_does_by_itself(cloud):
 
 def test_a_client_that_goes_on_sending_by_itself(cloud, monkeypatch):
     """Then the tag of each submission is looked up: the older job counts, the other one is cancelled and named."""
-    monkeypatch.setattr("qnn.backends.ibm_service.send_once", lambda device: False)
+    monkeypatch.setattr("qnn.backends.ibm.service.send_once", lambda device: False)
     service = machine().service()
     pubs, _ = payload(machine())
     cloud.faults, cloud.status = ["accepted 500"], "Queued"
@@ -170,7 +170,7 @@ def test_a_client_that_goes_on_sending_by_itself(cloud, monkeypatch):
 
 
 def test_a_submission_that_could_not_be_looked_up_is_not_made_again(cloud, monkeypatch):
-    monkeypatch.setattr("qnn.backends.ibm_service.send_once", lambda device: False)
+    monkeypatch.setattr("qnn.backends.ibm.service.send_once", lambda device: False)
     cloud.accepted = lambda: cloud.answers.update({"/jobs": [(429, 1202, "slowly")]})
     with pytest.raises(BackendUnavailableError, match=r"Job d000 was submitted .* not known whether twice: .*slowly"):
         run(machine(retry_s=0))

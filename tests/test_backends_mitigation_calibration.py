@@ -10,7 +10,7 @@ from qiskit_aer.noise import NoiseModel, ReadoutError
 import qnn
 from qnn import QuantumLayer, _meter, _run, _seeding
 from qnn.backends import Aer, FakeCloud, Mitigated
-from qnn.backends.fakecloud_service import FakeCloudService
+from qnn.backends.fakecloud.service import FakeCloudService
 from qnn.errors import ArgumentError, AuthenticationError, BackendError, BudgetError
 from qnn.jobs import Journal, run_scope
 from qnn.models.tables import forecast_table

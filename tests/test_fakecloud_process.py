@@ -13,7 +13,7 @@ import pytest
 from fakecloud_here import payload
 
 from qnn import fakecloud
-from qnn.backends.fakecloud_service import FakeCloudService, Token
+from qnn.backends.fakecloud.service import FakeCloudService, Token
 from qnn.errors import BackendUnavailableError
 from qnn.fakecloud import Admin
 from qnn.fakecloud.settings import Settings

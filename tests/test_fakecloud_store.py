@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakecloud_here import FORM, TOKEN, ended, payload, serving
 
-from qnn.backends.fakecloud_service import FakeCloudService, Token
+from qnn.backends.fakecloud.service import FakeCloudService, Token
 from qnn.errors import BackendUnavailableError, StorageError
 from qnn.fakecloud.store import Store
 

@@ -18,8 +18,8 @@ from qiskit.circuit import Measure, Parameter
 from qiskit.circuit.library import CXGate, CZGate, RZGate, SXGate, XGate, iSwapGate
 from qiskit.transpiler import InstructionProperties, Target
 
-from qnn.backends._braket_gates import BraketGates, Step
 from qnn.backends._qiskit import BoundCircuit
+from qnn.backends.braket.gates import BraketGates, Step
 from qnn.errors import CircuitRefusedError
 
 _TURNS = (("prx",), ("gpi", "gpi2"), ("rx", "rz"))  # families of native gates on one qubit

@@ -88,7 +88,7 @@ def simulate(payload: dict[str, Any]) -> list[dict[str, Any]]:
 
     from qnn import _seeding
     from qnn.backends.base import Angles
-    from qnn.backends.fakecloud_wire import packed, unpacked
+    from qnn.backends.fakecloud.wire import packed, unpacked
 
     shots = payload["shots"]
     angles = Angles(*(torch.from_numpy(unpacked(payload[name])) for name in ("shared", "rows")))

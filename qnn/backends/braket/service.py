@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qnn.backends.braket_errors import failures, without_secrets
+from qnn.backends.braket.errors import failures, without_secrets
 from qnn.errors import ArgumentError, AuthenticationError, BackendUnavailableError, JobFailedError
 from qnn.jobs import RemoteState, Service
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qnn.backends._braket_gates import BraketGates
 from qnn.backends._qiskit import BoundCircuit, in_setting, place
 from qnn.backends._qiskit_folding import Site
 from qnn.backends._qiskit_native import NativeGates
 from qnn.backends.base import Executable
+from qnn.backends.braket.gates import BraketGates
 from qnn.circuits.circuit import Circuit, n_layers
 from qnn.circuits.settings import Setting
 

@@ -12,8 +12,8 @@ from qnn._integers import whole
 from qnn.backends.base import Angles, BackendInfo, Capabilities, Estimate, Executable
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.estimation import estimate, from_counts
-from qnn.backends.fakecloud_service import TOKEN_VARIABLE, FakeCloudService, Token, address
-from qnn.backends.fakecloud_wire import packed
+from qnn.backends.fakecloud.service import TOKEN_VARIABLE, FakeCloudService, Token, address
+from qnn.backends.fakecloud.wire import packed
 from qnn.backends.operands import check_operands, check_table, dense_angles
 from qnn.backends.requests import joined, run_jobs
 from qnn.circuits.circuit import Circuit

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from qnn._fingerprint import fingerprint
-from qnn.backends.braket_errors import failures
-from qnn.backends.braket_service import BraketService, Task, histogram
+from qnn.backends.braket.errors import failures
+from qnn.backends.braket.service import BraketService, Task, histogram
 from qnn.backends.requests import call_of, digest
 from qnn.errors import ArgumentError, BackendUnavailableError, CircuitRefusedError
 from qnn.jobs import Policy, Request, carry_out

@@ -21,11 +21,11 @@ from qnn.backends._qiskit_folding import Site
 from qnn.backends.aer import DeviceNoise, fake_device, restricted
 from qnn.backends.base import BackendInfo, Capabilities
 from qnn.backends.compiled import CompilingBackend
-from qnn.backends.ibm_client import machine
-from qnn.backends.ibm_errors import failures, without_secrets
-from qnn.backends.ibm_executable import IBMExecutable, Unit
-from qnn.backends.ibm_modes import ExecutionMode
-from qnn.backends.ibm_options import (
+from qnn.backends.ibm.client import machine
+from qnn.backends.ibm.errors import failures, without_secrets
+from qnn.backends.ibm.executable import IBMExecutable, Unit
+from qnn.backends.ibm.modes import ExecutionMode
+from qnn.backends.ibm.options import (
     MAX_EXECUTIONS,
     check_choices,
     mode_by_plan,
@@ -34,7 +34,7 @@ from qnn.backends.ibm_options import (
     refuse_for_local,
     waiting,
 )
-from qnn.backends.ibm_service import IBMService
+from qnn.backends.ibm.service import IBMService
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Expectation, PauliSum
 from qnn.circuits.settings import plan_measurements

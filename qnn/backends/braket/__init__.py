@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qnn._optional import require
-from qnn.backends import braket_errors, braket_options
-from qnn.backends._braket_gates import BraketGates, translate
 from qnn.backends.base import BackendInfo, Capabilities, Executable
-from qnn.backends.braket_executable import BraketExecutable, SettingProgram
-from qnn.backends.braket_places import AwsPlace, LocalPlace
-from qnn.backends.braket_service import BraketService
-from qnn.backends.braket_simulator import ReadsOnce
-from qnn.backends.braket_words import WordReadout, word_readout
+from qnn.backends.braket import options as choices
+from qnn.backends.braket.errors import failures
+from qnn.backends.braket.executable import BraketExecutable, SettingProgram
+from qnn.backends.braket.gates import BraketGates, translate
+from qnn.backends.braket.places import AwsPlace, LocalPlace
+from qnn.backends.braket.service import BraketService
+from qnn.backends.braket.simulator import ReadsOnce
+from qnn.backends.braket.words import WordReadout, word_readout
 from qnn.backends.compiled import CompilingBackend
 from qnn.backends.transpiling import LEVEL
 from qnn.circuits.circuit import Circuit, n_layers
@@ -109,23 +110,23 @@ class Braket(CompilingBackend):
         self._given_sampler = sampler
         self._service: BraketService | None = None  # one session and one look at the device for all circuits
         self._at_aws: AwsPlace | None = None
-        self._arn = braket_options.arn_of(device)
-        self._simulator = braket_options.simulator_of(device)
-        self.sampler = braket_options.sampler_for(self._simulator, sampler, self.name)
+        self._arn = choices.arn_of(device)
+        self._simulator = choices.simulator_of(device)
+        self.sampler = choices.sampler_for(self._simulator, sampler, self.name)
         remote = {"s3_folder": s3_folder, "max_parallel": max_parallel, **self._patience}
-        braket_options.check_remote(remote, self.name, is_remote=self._arn is not None)
+        choices.check_remote(remote, self.name, is_remote=self._arn is not None)
         self.policy = Policy(**{name: value for name, value in self._patience.items() if value is not None})
         self._transpiler = {"optimization_level": optimization_level, "seed_transpiler": seed_transpiler}
         self._verbatim = verbatim
-        braket_options.check_verbatim(verbatim, self._transpiler, self.name, is_machine=self._simulator is None)
+        choices.check_verbatim(verbatim, self._transpiler, self.name, is_machine=self._simulator is None)
         if noise is not None:
-            braket_options.check_noisy(self._simulator, noise, self.name)
+            choices.check_noisy(self._simulator, noise, self.name)
         require("braket.circuits", extra="braket", purpose="The backend `braket`")
         self._check_noise()
 
     def _check_noise(self) -> None:
         """Refuse what is neither a probability nor Braket's noise model."""
-        if self.noise is None or braket_options.is_probability(self.noise):
+        if self.noise is None or choices.is_probability(self.noise):
             return
         from braket.circuits.noise_model import NoiseModel
 
@@ -179,7 +180,7 @@ class Braket(CompilingBackend):
         if self._arn is None:
             return None
         if self._service is None:
-            folder = None if self.s3_folder is None else braket_options.bucket_and_prefix(self.s3_folder)
+            folder = None if self.s3_folder is None else choices.bucket_and_prefix(self.s3_folder)
             self._service = BraketService(_connect(self._arn, self.name), _attach, self.name, folder, self.max_parallel)
         return self._service
 
@@ -204,7 +205,7 @@ class Braket(CompilingBackend):
 
     def _compile_verbatim(self, circuit: Circuit, settings: Sequence[Setting], place: AwsPlace) -> Executable:
         """Transpile the circuit to the machine's native gates, on the machine's qubits."""
-        from qnn.backends.braket_verbatim import placed
+        from qnn.backends.braket.verbatim import placed
 
         self._check_width(circuit.n_wires, place)
 
@@ -292,7 +293,7 @@ def survey() -> list[BackendInfo]:
 def _missing_at_aws() -> str:
     """What is not configured, and how to; empty when nothing is missing."""
     core = require("botocore.session", extra="braket", purpose="Amazon Braket at AWS")
-    with braket_errors.failures("read the configuration of AWS"):
+    with failures("read the configuration of AWS"):
         session = core.get_session()
         chain = session.get_component("credential_provider")
         for asking in ("iam-role", "container-role", "custom-process"):  # these would ask a server or run a program
@@ -317,7 +318,7 @@ def _connect(arn: str, name: str) -> Any:
     from braket.aws import AwsDevice, AwsSession
 
     try:
-        with braket_errors.failures(f"connect to {name}"):
+        with failures(f"connect to {name}"):
             session = Session(region_name=os.environ.get("AWS_REGION"))
             if session.region_name is None and (region := arn.split(":")[3]):
                 session = Session(region_name=region)

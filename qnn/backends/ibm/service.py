@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qnn.backends.ibm_client import send_once
-from qnn.backends.ibm_errors import failures, keep_out_of_messages, without_secrets
-from qnn.backends.ibm_options import OPEN_PLANS, plan_of
-from qnn.backends.ibm_results import arrays_of
+from qnn.backends.ibm.client import send_once
+from qnn.backends.ibm.errors import failures, keep_out_of_messages, without_secrets
+from qnn.backends.ibm.options import OPEN_PLANS, plan_of
+from qnn.backends.ibm.results import arrays_of
 from qnn.errors import BackendUnavailableError, DuplicateJobWarning, QnnError, RateLimitError
 from qnn.jobs import RemoteState, Service
 

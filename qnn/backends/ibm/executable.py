@@ -16,9 +16,9 @@ from qnn.backends._qiskit_folding import Site
 from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import from_counts, like
-from qnn.backends.ibm_estimate import Billing, billing
-from qnn.backends.ibm_results import arrays_of, estimator_form, sampler_form
-from qnn.backends.ibm_service import IBMPayload
+from qnn.backends.ibm.estimate import Billing, billing
+from qnn.backends.ibm.results import arrays_of, estimator_form, sampler_form
+from qnn.backends.ibm.service import IBMPayload
 from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
 from qnn.backends.requests import joined, run_jobs
 from qnn.circuits.circuit import Circuit
@@ -135,7 +135,7 @@ class IBMExecutable(SettingsExecutable):
         return -(-n_rows // self._rows_per_job(n_rows, shots)) if n_rows and shots else 1
 
     def seconds_for(self, n_rows: int, shots: int | None) -> float | None:
-        """Seconds that a machine bills by IBM's formula, see `qnn.backends.ibm_estimate`; of a fake device, its own.
+        """Seconds that a machine bills by IBM's formula, see `qnn.backends.ibm.estimate`; of a fake device, its own.
 
         https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time
         """

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from qnn.backends._braket_gates import BraketGates
 from qnn.backends.base import Angles, Estimate
-from qnn.backends.braket_places import Block, Origin, Place
-from qnn.backends.braket_words import WordReadout
+from qnn.backends.braket.gates import BraketGates
+from qnn.backends.braket.places import Block, Origin, Place
+from qnn.backends.braket.words import WordReadout
 from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import estimate, from_counts, like
 from qnn.backends.operands import check_operands, dense_angles

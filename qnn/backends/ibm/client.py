@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from qnn._optional import require
-from qnn.backends.ibm_errors import failures
+from qnn.backends.ibm.errors import failures
 from qnn.errors import BackendUnavailableError, unknown_name
 
 _ANSWER_S = 120.0  # for an answer to begin, where the client itself would wait without an end

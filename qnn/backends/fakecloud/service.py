@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import numpy as np
 
 from qnn import errors
-from qnn.backends.fakecloud_wire import unpacked
+from qnn.backends.fakecloud.wire import unpacked
 from qnn.errors import ArgumentError, BackendError, BackendUnavailableError, JobFailedError
 from qnn.jobs.service import RemoteState, Service
 
