@@ -1,7 +1,6 @@
-"""The same trainings in one process or in several: prints what came out as one line of JSON, from the first process.
+"""The same trainings in one process and in two: prints what came out as JSON.
 
 python tests/data_parallel_training.py FOLDER
-torchrun --nproc-per-node 2 tests/data_parallel_training.py FOLDER
 """
 
 import json
@@ -10,6 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
+from ranks import in_processes
 
 import qnn
 from qnn.gradients import QUANTUM_OPTIMIZERS
@@ -76,13 +76,18 @@ def train(case, folder, epochs=2):
     }
 
 
-def main(folder):
-    torch.set_num_threads(1)
+def trainings(folder):
+    """What came out of all of them."""
     results = {case: train(case, None) for case in CASES}
     train("adam", folder / "resumed", epochs=1)
     results["resumed"] = train("adam", folder / "resumed")
-    if int(os.environ.get("RANK", "0")) == 0:
-        print("RESULTS", json.dumps(results), flush=True)
+    return results
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    two = in_processes(2, lambda: trainings(folder / "two"))[0]
+    print(json.dumps([trainings(folder / "one"), two]))
 
 
 if __name__ == "__main__":

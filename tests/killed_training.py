@@ -113,11 +113,11 @@ def steps_saved(folder):
     return read_state(last)["step"] if last.exists() else 0
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     share, failed, total = -(-arguments.kills // len(CASES)), False, 0
     for options in CASES.values():  # transpiled once, before any fork; nothing is run here, so no thread is started
         qnn.QuantumLayer(2, 2, **{k: v for k, v in options.items() if k != "optimizer"}).explain()

@@ -1,13 +1,12 @@
 """A hybrid trained by one process, or in two stages by two; prints weights and losses as JSON.
 
-torchrun --nproc-per-node=2 tests/pipeline_training.py
+python tests/pipeline_training.py
 """
 
 import json
-import sys
 
 import torch
-import torch.distributed as dist
+from ranks import in_processes
 
 import qnn
 from qnn.compression import GradientPruning
@@ -73,6 +72,4 @@ def trained(case, staged):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    found = {case: trained(case, staged=len(sys.argv) < 2) for case in CASES}
-    if not dist.is_initialized() or dist.get_rank() == 0:
-        print(json.dumps(found))
+    print(json.dumps(in_processes(2, lambda: {case: trained(case, staged=True) for case in CASES})[0]))

@@ -1,11 +1,11 @@
 """The journal: what it keeps, and what it does on a full, read-only, shared or damaged disk."""
 
+import multiprocessing
 import os
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -134,7 +134,7 @@ def test_a_read_only_journal_stops_before_the_submission(tmp_path):
     ],
 )
 def test_a_damaged_journal_is_refused_before_anything_is_submitted_and_left_as_it_is(journal, content, told):
-    carried_out(Provider(), journal, *[[n] for n in range(40)])
+    carried_out(Provider(), journal, *[[n] for n in range(12)])
     if content is None:
         data = bytearray(journal.path.read_bytes())
         data[4096:] = b"\x5a" * (len(data) - 4096)
@@ -222,31 +222,51 @@ def test_filters_and_pruning_keep_what_may_still_run(journal):
     assert [job.state for job in journal.jobs()] == ["prepared"]
 
 
-_SAME_RUN = """
-import sys, time
-from job_services import Provider, request
-from qnn.jobs import Policy, carry_out, run_scope
-class Shared(Provider):  # a provider that both processes see: a file of what was sent
+class Shared(Provider):
+    """What processes share is a file of what was sent."""
+
+    def __init__(self, sent):
+        super().__init__()
+        self.sent = sent
+
     def submit(self, payload, tag):
-        with open(sys.argv[2], "a") as file: file.write(tag + "\\n")
+        with self.sent.open("a") as file:
+            file.write(f"{tag}\n")
         time.sleep(0.05)
-        self.jobs["job-" + tag] = (payload, tag)
-        return "job-" + tag
-    def state(self, remote_id): return "done"
-    def result(self, remote_id, form): return [__import__("numpy").float64([float(len(remote_id))])]
-with run_scope("one run"):
-    print(carry_out(Shared(), [request([n], part=n) for n in range(6)], Policy(journal=sys.argv[1]))[0][0])
-"""
+        self.jobs[f"job-{tag}"] = (payload, tag)
+        return f"job-{tag}"
+
+    def state(self, remote_id):
+        return "done"
+
+    def result(self, remote_id, form):
+        return [np.float64([len(remote_id)])]
 
 
-@pytest.mark.slow
+def one_run(path, sent, pipe):
+    """What a process does; both wait for each other before they begin."""
+    pipe.send("ready")
+    pipe.recv()
+    with run_scope("one run"):
+        requests = [request([n], part=n) for n in range(6)]
+        found = carry_out(Shared(sent), requests, Policy(journal=path))
+    pipe.send([arrays[0].tolist() for arrays in found])
+
+
 def test_two_processes_of_one_run_submit_each_job_once(tmp_path):
     """Started twice by mistake, say: the second waits for what the first submits."""
-    words = [sys.executable, "-c", _SAME_RUN, str(tmp_path / "jobs.sqlite3"), str(tmp_path / "sent")]
-    folder = os.path.dirname(__file__)
-    both = [subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    said = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert said[0][0] == said[1][0]
+    context = multiprocessing.get_context("fork")
+    pipes = [context.Pipe() for _ in range(2)]
+    both = [context.Process(target=one_run, args=(tmp_path / "j", tmp_path / "sent", there)) for _, there in pipes]
+    for process in both:
+        process.start()
+    assert all(here.poll(60) and here.recv() == "ready" for here, _ in pipes)
+    for here, _ in pipes:
+        here.send("go")
+    assert all(here.poll(60) for here, _ in pipes)
+    found = [here.recv() for here, _ in pipes]
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0] and found[0] == found[1]
     sent = (tmp_path / "sent").read_text().split()
     assert len(sent) == len(set(sent)) == 6

@@ -8,8 +8,14 @@ import pytest
 from job_services import Provider, arriving, request
 
 from qnn import _meter, errors
-from qnn.jobs import Journal, Policy, carry_out, give_up, run_scope
+from qnn.jobs import Journal, Policy, carry_out, give_up, retrying, run_scope
 from qnn.jobs.owner import this_process
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Requests that fail for now are repeated after short pauses."""
+    monkeypatch.setattr(retrying, "_FIRST_PAUSE_S", 0.02)
 
 
 @pytest.fixture
@@ -61,7 +67,7 @@ def test_a_request_that_fails_for_now_is_repeated(policy, kind):
 
 def test_a_lost_answer_is_looked_up_by_its_tag_and_not_sent_again(policy):
     service = Provider(submit=[arriving(errors.BackendUnavailableError("reset"))], find=["late", "late"])
-    service.lookup_s = 2.0
+    service.lookup_s = 1.0
     assert squares(service, policy, [3]) == [[9]]
     assert len(service.jobs) == 1
     assert service.calls.count("submit") == 1
@@ -69,7 +75,7 @@ def test_a_lost_answer_is_looked_up_by_its_tag_and_not_sent_again(policy):
 
 def test_a_request_that_never_arrived_is_sent_again_after_the_provider_had_time_to_list_it(policy):
     service = Provider(submit=[errors.BackendUnavailableError("reset")])
-    service.lookup_s = 2.0
+    service.lookup_s = 0.5
     assert squares(service, policy, [3]) == [[9]]
     assert service.calls.count("submit") == 2
     assert service.calls.count("find") >= 2

@@ -14,12 +14,18 @@ import qnn
 from qnn import errors
 from qnn.backends import FakeCloud
 from qnn.cli import main
-from qnn.jobs import Journal, run_scope
+from qnn.jobs import Journal, retrying, run_scope
 from qnn.training import BudgetGuard, CSVLog, JSONLog, fit
 
 torch.manual_seed(0)
 X = torch.randn(7, 2)
 Y = (X[:, 0] * X[:, 1] > 0).long()
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Requests that fail for now are repeated after short pauses."""
+    monkeypatch.setattr(retrying, "_FIRST_PAUSE_S", 0.02)
 
 
 def place(cloud, tmp_path, **options):
@@ -52,7 +58,7 @@ EXPECTED, _ = trained(network(gradient="parameter-shift"))
         {"faults": {"result_503": [1, 1], "result_lost": [0, 0, 1], "result_cut": [0, 0, 0, 1]}, "result_lag_s": 0.05},
         {"faults": {"result_swapped": [0, 1, 0, 1]}},
         {"order": "last", "workers": 1, "seconds_per_job": 0.01, "max_pending": 2},
-        {"down_s": 2.0, "outage": "closed"},
+        {"down_s": 1.0, "outage": "closed"},
     ],
     ids=["submit", "answer lost", "never arrived", "poll", "result late", "swapped", "other order", "down"],
 )

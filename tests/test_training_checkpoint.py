@@ -3,9 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -278,11 +275,3 @@ def test_wrong_options_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="must be writable"):
         fit(network(), (X, Y), checkpoint=tmp_path / "file", **QUIET)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_bits():
-    script = Path(__file__).with_name("killed_training.py")
-    ended = subprocess.run([sys.executable, str(script), "--kills", "10"], capture_output=True, text=True, timeout=500)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stdout.count("identical") == 4
