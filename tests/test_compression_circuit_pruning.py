@@ -140,11 +140,13 @@ def test_sampling_is_left_as_it_is(hybrid):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"amount": 9}, r'must leave something of every quantum layer; the layer "network.1" would lose all of its 9'),
-        ({"threshold": 7.0}, 'the layer "network.1" would lose all of its 9'),
-        ({"method": "layer", "amount": 3}, 'the layer "network.1" would lose all of its 3'),
-        ({"amount": 10}, "`amount` must be between 1 and 9 of the 9 trainable rotations"),
-        ({"amount": 0.01}, "`amount` must be between 1 and 9"),
+        ({"amount": 9}, "`amount` must be between 1 and 8 of the 9 trainable rotations; got 9"),
+        (
+            {"threshold": 7.0},
+            r'must leave something of every quantum layer; the layer "network.1" would lose all of its 9',
+        ),
+        ({"method": "layer", "amount": 3}, "`amount` must be between 1 and 2 of the 3 layers; got 3"),
+        ({"amount": 0.01}, "`amount` must be between 1 and 8"),
         ({"amount": 1.5}, "`amount` must be a share below 1"),
         ({"amount": -1}, "`amount` must be"),
         ({"amount": math.nan}, "`amount` must be"),
@@ -158,6 +160,13 @@ def test_sampling_is_left_as_it_is(hybrid):
 def test_what_cannot_be_done_is_refused(hybrid, options, match):
     with pytest.raises(ArgumentError, match=match):
         prune(hybrid, device=None, **options)
+
+
+def test_a_circuit_of_one_rotation_has_none_to_lose():
+    with pytest.raises(
+        ArgumentError, match="must have a quantum layer of more than one of its trainable rotations; got 1 in 1"
+    ):
+        prune(QuantumLayer(1, 1, seed=0), amount=1, device=None)
 
 
 def test_wrong_types_names_and_models_are_refused(hybrid):

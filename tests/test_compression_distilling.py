@@ -114,7 +114,7 @@ def test_one_logit_is_two_classes(rows):
     x, _ = rows
     y = (x[:, 0] > 0).long()
     one, two = perceptron(4, 3, 1), perceptron(4, 3, 1, seed=1)
-    options = {"loss": "binary_cross_entropy", "weight": 1.0, "batch_size": None, "epochs": 1, "baseline": False}
+    options = {"weight": 1.0, "batch_size": None, "epochs": 1, "baseline": False}
     found, report = distill(
         one, two, (x, y), temperature=2.0, optimizer="sgd", learning_rate=0.1, restore_best=False, **options, **FAST
     )

@@ -102,6 +102,10 @@ def test_what_cannot_be_measured():
         measure(torch.nn.Linear(2, 2), (torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)), label="m")
     with pytest.raises(ShapeError, match=r"`data` must have rows that the model takes; got \(3, 4\)"):
         measure(torch.nn.Linear(2, 2), (torch.zeros(3, 4), torch.zeros(3, dtype=torch.int64)), label="m")
+    with pytest.raises(
+        ArgumentError, match="`data` must have classes from 0 to 1, as the model has outputs; got 0 to 2"
+    ):
+        measure(torch.nn.Linear(2, 1), (torch.zeros(3, 2), torch.arange(3)), label="a")
     with pytest.raises(ArgumentError, match="`threads` must be whole numbers above 0; got 0"):
         compare_latency({"m": torch.nn.Linear(2, 2)}, torch.zeros(1, 2), threads=0)
 

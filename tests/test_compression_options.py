@@ -21,7 +21,7 @@ DATA = (torch.zeros(4, 8), torch.arange(4) % 2)
         ({"target": 10}, ArgumentError, r'`target` must be left out for method="angle"; got 10\. It is an .*of weight'),
         ({"method": "weight", "fisher": "loss"}, ArgumentError, "`fisher` must be left out .* It is an .*of angle"),
         ({}, ArgumentError, "One of `amount` and `threshold` must be given; got none"),
-        ({"amount": 99}, ArgumentError, r"between 1 and 4 of the 4 trainable rotations; got 99\. Use less, or a share"),
+        ({"amount": 99}, ArgumentError, r"between 1 and 3 of the 4 trainable rotations; got 99\. Use less, or a share"),
         ({"amount": 0.01}, ArgumentError, r"got 0\.01, which is 0\. Use a larger share, or a count"),
         ({"amount": 99.0}, ArgumentError, r"a share below 1 or a count; got 99\.0\. Use amount=99, an integer"),
         ({"amount": 1.5}, ArgumentError, r"a share below 1 or a count; got 1\.5\. Use amount=0\.5"),

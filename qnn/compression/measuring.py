@@ -244,6 +244,11 @@ def _scores(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[st
         loss = torch.nn.functional.mse_loss(outputs.reshape(y.shape).double(), y.cpu().double())
         return {"accuracy": None, "accuracy_low": None, "accuracy_high": None, "loss": float(loss), "n_test": len(y)}
     outputs = class_logits(outputs)
+    if not 0 <= int(y.min()) <= int(y.max()) < outputs.shape[1]:
+        raise ArgumentError(
+            f"`data` must have classes from 0 to {outputs.shape[1] - 1}, as the model has outputs; got "
+            f"{int(y.min())} to {int(y.max())}. Use the classes of its training."
+        )
     right = int((outputs.argmax(dim=1) == y.cpu()).sum())
     interval = binomtest(right, len(y)).proportion_ci(_LEVEL, method="wilson")
     loss = torch.nn.functional.cross_entropy(outputs.double(), y.cpu())

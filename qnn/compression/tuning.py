@@ -100,12 +100,15 @@ def tuning_config(fine_tune: Any, data: Any, model: torch.nn.Module) -> FitConfi
         raise ArgumentError("`data` must be given to fine-tune; got None. Pass a task or (x, y), or fine_tune=0.")
     if isinstance(fine_tune, FitConfig):
         return fine_tune
-    return FitConfig(epochs=epochs or 1, learning_rate=_LEARNING_RATE, loss=_loss_of(model, data), progress=False)
+    loss = loss_for(model, *training_rows(data))
+    return FitConfig(epochs=epochs or 1, learning_rate=_LEARNING_RATE, loss=loss, progress=False)
 
 
-def _loss_of(model: torch.nn.Module, data: Any) -> str:
-    """The name of the loss for the targets of `data` and the outputs of `model`."""
-    x, y = training_rows(data)
+def loss_for(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> str:
+    """The name of the loss for targets `y` and the outputs of `model`, of which one means two classes.
+
+    No circuit is run to count them.
+    """
     if y.is_floating_point():
         return "mse"
     with stand_ins(model):

@@ -77,14 +77,17 @@ def prune_circuits(
     before = quantum_layers(model)
     measuring = Measuring(data, device=device)
     measuring.add("before", model)
-    total = _size(_units(model, before, data, method, fisher))
+    units = _units(model, before, data, method, fisher)
+    total, things = _size(units), "layers" if method == "layer" else "trainable rotations"
     if not total:
         raise ArgumentError("`model` must have trainable rotations in its circuits; got none. Set requires_grad.")
-    asked = (
-        0
-        if share.amount is None
-        else share.count(total, total, "layers" if method == "layer" else "trainable rotations")
-    )
+    most = total - sum(bool(found) for found in units.values())  # each quantum layer keeps one
+    if share.amount is not None and not most:
+        raise ArgumentError(
+            f"`model` must have a quantum layer of more than one of its {things}; got {total} in {len(units)}. "
+            "Prune classical parts, or leave it as it is."
+        )
+    asked = 0 if share.amount is None else share.count(total, most, things)
     current = model
     for number, part in enumerate(parts):
         units = _units(current, quantum_layers(current), data, method, fisher)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from numbers import Real
 from typing import Any
@@ -17,6 +18,7 @@ from qnn.compression.distillation.soft_targets import Distillation
 from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.options import options_of
 from qnn.compression.report import CompressionReport
+from qnn.compression.tuning import loss_for
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, QnnError, ShapeError, unknown_name
 from qnn.training import Callback, FitConfig, fit
 from qnn.training.config import merge_config
@@ -57,7 +59,8 @@ def distill(
         temperature: T above 0; the higher, the more the teacher's small probabilities count. In a regression there is
             none.
         weight: w from 0 (labels alone) to 1 (the teacher alone).
-        config: of the training; by default `FitConfig()`, with ``loss="mse"`` where y are real numbers.
+        config: of the training; by default `FitConfig()`, with ``loss="mse"`` where y are real numbers, and
+            "binary_cross_entropy" where the student has one output for two classes.
         callbacks: of the training of the student that is distilled.
         baseline: also train a copy by the labels alone, with the same budget, to see what the teacher is worth.
         test: rows (x, y) to report on; None for the test part of a task, else the validation rows, else the training
@@ -86,7 +89,7 @@ def distill(
         >>> [m.label for m in report.measurements]
         ['teacher', 'student alone', 'student distilled']
     """
-    config = _config(config, overrides, data)
+    config = _config(config, overrides, data, student)
     _check_options(temperature, weight)
     hard = loss_named(config.loss)
     train, validation = read_data(data, hard)
@@ -132,11 +135,12 @@ def _lessons(
     return lessons, asked.circuits
 
 
-def _config(config: FitConfig | None, overrides: dict[str, Any], data: Any) -> FitConfig:
-    """The config; for real targets with the mean squared error, where no loss is asked for."""
+def _config(config: FitConfig | None, overrides: dict[str, Any], data: Any, student: torch.nn.Module) -> FitConfig:
+    """The config; where no loss is asked for, with that of the targets and the student's outputs."""
     if config is None and "loss" not in overrides:
-        anything = loss_named(lambda outputs, y: outputs)
-        overrides = overrides | ({"loss": "mse"} if read_data(data, anything)[0].y.is_floating_point() else {})
+        train = read_data(data, loss_named(lambda outputs, y: outputs))[0]
+        with suppress(ShapeError):  # which is told with the model that does not take the rows
+            overrides = overrides | {"loss": loss_for(student, train.x, train.y)}
     known = {*options_of(distill), *(field.name for field in fields(FitConfig))} - {"config"}
     for name in overrides:
         if name not in known:
