@@ -4,8 +4,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -236,13 +234,20 @@ def test_a_forked_process_makes_workers_of_its_own() -> None:
 
 
 def test_workers_end_when_their_parent_is_killed() -> None:
-    code = (
-        "import os; from qnn.backends import worker_pool; "
-        "print(*worker_pool.compute(1, os.getpid, [()]), flush=True); os.kill(os.getpid(), 9)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    pid, deadline = int(done.stdout), time.monotonic() + 20
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def work() -> None:
+        sender.send(worker_pool.compute(1, os.getpid, [()]))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    parent = context.Process(target=work)
+    parent.start()
+    assert receiver.poll(100), "the forked process hangs"
+    (pid,) = receiver.recv()
+    parent.join(30)
+    assert parent.exitcode == -signal.SIGKILL
+    deadline = time.monotonic() + 20
     while _alive(pid):
         assert time.monotonic() < deadline, "a worker outlives its parent"
         time.sleep(0.1)

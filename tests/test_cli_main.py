@@ -94,7 +94,7 @@ def test_other_errors_are_not_hidden(monkeypatch):
 
 def test_a_closed_pipe_is_no_error():
     code = (
-        "import sys, qnn.cli, qnn.cli.doctor as doctor\n"
+        "import sys; sys.argv[0] = 'qnn'; import qnn.cli, qnn.cli.doctor as doctor\n"  # which loads nothing heavy
         "doctor.run = lambda arguments: print('x' * 1_000_000) or 0\n"
         "sys.exit(qnn.cli.main(['doctor']))"
     )
