@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from table_samples import QUICK_WORDS, houses_frame, iris_frame
 import qnn.models.tables.train
 from qnn.cli import main
 from qnn.cli.train import _FIT, _NETWORK, _TABLE
+from qnn.errors import ChangedRunWarning, NoEffectWarning
 from qnn.models.tables import TableModel
 from qnn.training.callbacks import RunBudget
 
@@ -75,6 +77,19 @@ def test_every_option_reaches_the_training(monkeypatch):
     (budget,) = seen.pop("callbacks")
     assert type(budget) is RunBudget
     assert seen == expected | {"target": "t", "progress": False}
+
+
+def test_a_run_that_pays_anew_says_so_at_once(capsys, monkeypatch):
+    """Other warnings come with the summary."""
+
+    def train_table(data, target, **options):
+        warnings.warn("Run a has jobs", ChangedRunWarning, stacklevel=1)
+        warnings.warn("by the way", NoEffectWarning, stacklevel=1)
+        raise KeyboardInterrupt("stopped")
+
+    monkeypatch.setattr("qnn.models.tables.train_table", train_table)
+    assert main(["train", "iris.csv", "--target", "species", "--quiet", "--no-checkpoint"]) == 130
+    assert capsys.readouterr().err == "\nqnn: Run a has jobs\n\nstopped\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qnn.errors import ArgumentError, BudgetError, QnnWarning
+from qnn.errors import ArgumentError, BudgetError, ChangedRunWarning, QnnWarning
 
 if TYPE_CHECKING:
     from qnn.models.tables import TableModel
@@ -147,10 +147,18 @@ def _train(arguments: argparse.Namespace, options: dict[str, Any], limits: dict[
     from qnn.models.tables import train_table
     from qnn.training.callbacks import RunBudget
 
-    out = options["out"]
+    out, noticed = options["out"], []
+
+    def notice(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if not issubclass(category, ChangedRunWarning):
+            noticed.append(str(message))
+        elif main:  # at once: what it tells of costs money
+            print(f"\nqnn: {message}", file=sys.stderr)
+
     try:
-        with warnings.catch_warnings(record=True) as noticed, budget(**limits or _UNLIMITED) as left:
+        with warnings.catch_warnings(), budget(**limits or _UNLIMITED) as left:
             warnings.simplefilter("always", QnnWarning)
+            warnings.showwarning = notice  # type: ignore[assignment]  # any further positions, too
             model = train_table(
                 arguments.data,
                 arguments.target,
@@ -173,7 +181,7 @@ def _train(arguments: argparse.Namespace, options: dict[str, Any], limits: dict[
             )
         return _OVER_BUDGET
     if main and not arguments.quiet:
-        for text in (*model.notes, *dict.fromkeys(str(w.message) for w in noticed)):
+        for text in (*model.notes, *dict.fromkeys(noticed)):
             print(f"qnn: {text}", file=sys.stderr)
         print(_json(model, out) if arguments.json else _summary(model, out))
     return 0
