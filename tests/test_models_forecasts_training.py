@@ -168,6 +168,26 @@ def test_rows_of_which_only_the_number_is_known(build, loss, shape):
     assert forecast.n_samples == N and forecast.n_validation == 5 and forecast.steps_per_epoch == 3
 
 
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1500}, {"n_validation": 1025}, {"n_validation": 2100}])
+def test_a_number_of_rows_is_counted_like_so_many_rows(options):
+    """More rows than a forward call of an evaluation takes, whose last one is smaller."""
+    n, held = 2500, options.get("n_validation", 0)
+    fitted = {"epochs": 2, "batch_size": options.get("batch_size", 600)}
+    told = qnn.forecast(hybrid(), n, n_validation=held, **fitted)
+    x, y = torch.rand(n, 3), torch.arange(n) % 2
+    data = (x, y, x[:held], y[:held]) if held else (x, y)
+    assert same(told, qnn.fit(hybrid(), data, progress=False, **fitted).usage)
+    assert (told.n_samples, told.n_validation) == (n, held)
+
+
+def test_it_costs_as_much_for_any_number_of_rows():
+    n, held = 10**15 + 7, 10**12 + 1  # which no memory holds
+    told = qnn.forecast(hybrid(), n, 3, 32, n_validation=held)
+    steps, evaluations = n // 32 + 1, held // 1024 + 1
+    assert told.jobs == 3 * (steps + evaluations) and told.circuits == 3 * (n + held)
+    assert qnn.forecast(hybrid(), n, 3, 32).jobs == 3 * (steps + n // 1024 + 1)
+
+
 def test_labels_that_are_sorted_have_two_classes():
     check(hybrid(), (X, (torch.arange(N) > 8).long()), batch_size=2)
     with pytest.raises(ArgumentError, match="must hold two classes or more"):
@@ -244,6 +264,15 @@ class Inside(torch.nn.Module):
     [
         ((3, 10), {}, DtypeError, "`model` must be a torch.nn.Module; got int"),
         ((hybrid(), 0), {}, ArgumentError, "`n_samples` must be a number of rows of at least 1; got 0"),
+        ((hybrid(), True), {}, ArgumentError, "`n_samples` must be a number of rows.*or the data themselves; got True"),
+        ((hybrid(), 4.5), {}, ArgumentError, "`n_samples` must be a number of rows.*; got 4.5. Use 100"),
+        ((hybrid(), "9"), {}, ArgumentError, "`n_samples` must be a number of rows.*; got '9'"),
+        (
+            (hybrid(), 10**9, 1, None),
+            {},
+            ArgumentError,
+            "`n_samples` must be.*more than 1,000,000 rows; got 1,000,000,000",
+        ),
         ((hybrid(), 9), {"n_validation": -1}, ArgumentError, r"must be a number of rows of at least 0; got -1. Use 0"),
         ((hybrid(), (X, Y)), {"n_validation": 3}, ArgumentError, "`n_validation` must be left out with the data"),
         ((hybrid(), 9, 0), {}, ArgumentError, "`epochs` must be an integer of at least 1"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from numbers import Number
 from types import MethodType
 from typing import Any
 
+import numpy as np
 import torch
 
 from qnn._integers import whole
@@ -22,13 +24,15 @@ from qnn.training.callbacks import Callback
 from qnn.training.callbacks.base import FitState
 from qnn.training.config import merge_config
 from qnn.training.data import Rows, read_data
-from qnn.training.evaluation import evaluate_rows
+from qnn.training.evaluation import CHUNK_ROWS, evaluate_rows
 from qnn.training.isolation import own_randomness, reference_tensor
 from qnn.training.losses import loss_named
 from qnn.training.optimizers import make_optimizer, needs_closure
 
 _AS_CONFIGURED: Any = object()
 _OF_FIT = ("callbacks", "checkpoint", "sample_weight")  # arguments of `fit` that are no options of it
+_TRIED = 2  # full batches, which are all alike: two, so that there are rows of two classes
+_MOST_ROWS = 1_000_000  # of a batch that is made up
 _LINE_SEARCH = 25  # the evaluations by which torch's L-BFGS may exceed its `max_eval`, in any of its versions
 
 
@@ -57,7 +61,7 @@ def forecast(
 
     Args:
         model: what is to be trained.
-        n_samples: rows for training; or the data themselves, as `qnn.fit` takes them.
+        n_samples: rows for training, as many as you like; or the data themselves, as `qnn.fit` takes them.
         epochs: as in `FitConfig`; None is the config's.
         batch_size: as in `FitConfig`, None for all rows at once; left out, it is the config's.
         n_validation: rows for validation, where `n_samples` is a number.
@@ -66,7 +70,12 @@ def forecast(
         **overrides: fields of `FitConfig` in place of the config's.
 
     Raises:
-        ArgumentError, DtypeError: arguments that `qnn.fit` would refuse, too; or a model whose `input_shape` is needed.
+        ArgumentError, DtypeError: arguments that `qnn.fit` would refuse, too; a model whose `input_shape` is needed; a
+            batch of more than 1,000,000 rows where `n_samples` is a number.
+
+    Cost:
+        Where `n_samples` is a number, that of three steps and two evaluations of 1024 rows, however many there are, and
+        no circuit; with the data themselves, their evaluation is counted row by row.
 
     Example:
         >>> from qnn import QuantumLayer
@@ -92,23 +101,44 @@ def forecast(
     with own_randomness(config.seed, reference_tensor(model).device), run_scope(open_run()):  # as `fit` would
         optimizer = make_optimizer(weights, config) if weights else None
         with rehearsal(model, optimizer, config.scheduler) as stage:
-            train, validation = _parts(stage.model, n_samples, n_validation, input_shape, config)
+            data = _read(stage.model, n_samples, n_validation, input_shape, config)
             stage.take()
-            return _forecast(stage, train, validation, config)
+            return _forecast(stage, data, config)
 
 
-def _parts(
-    model: torch.nn.Module, n_samples: Any, n_validation: int, input_shape: Any, config: FitConfig
-) -> tuple[Rows, Rows | None]:
-    """Training and validation rows: those given, or made up."""
+@dataclass(frozen=True)
+class _Data:
+    """What training goes over.
+
+    Attributes:
+        n, n_validation: rows of each part.
+        train, validation: rows to rehearse with: those given, or made up and as many as are needed.
+        chunk: rows like those of the part that is evaluated, as many as one forward call takes; None where that part is
+            there in full.
+    """
+
+    n: int
+    n_validation: int
+    train: Rows
+    validation: Rows | None
+    chunk: Rows | None = None
+
+
+def _read(model: torch.nn.Module, n_samples: Any, n_validation: int, input_shape: Any, config: FitConfig) -> _Data:
+    """The data given, or made up."""
     loss, number = loss_named(config.loss), whole(n_samples)
+    if isinstance(n_samples, bool | str | np.generic | Number | None) and number is None:
+        raise ArgumentError(
+            f"`n_samples` must be a number of rows of at least 1, or the data themselves; got {n_samples!r}. Use 100."
+        )
     if number is None:
         for name, value in (("n_validation", n_validation), ("input_shape", input_shape)):
             if value:
                 raise ArgumentError(
                     f"`{name}` must be left out with the data themselves, which say it; got {value!r}. Leave it out."
                 )
-        return read_data(n_samples, loss)
+        train, validation = read_data(n_samples, loss)
+        return _Data(len(train), 0 if validation is None else len(validation), train, validation)
     held = whole(n_validation)
     for name, got, value, least, advice in (
         ("n_samples", n_samples, number, 1, "Use 100, or give the data themselves."),
@@ -116,49 +146,78 @@ def _parts(
     ):
         if value is None or value < least:
             raise ArgumentError(f"`{name}` must be a number of rows of at least {least}; got {got!r}. {advice}")
-    parts = made_up_rows(model, loss, [number, held] if held else [number], input_shape)
-    return parts[0], parts[1] if held else None
+    assert held is not None
+    size, n_full, rest = _batches(number, config)
+    if size > _MOST_ROWS:
+        raise ArgumentError(
+            f"`n_samples` must be the data themselves where a batch has more than {_MOST_ROWS:,} rows; got "
+            f"{number:,} in batches of {size:,}. Give a smaller `batch_size`, or the data."
+        )
+    evaluated = held or number
+    n_rows = [min(n_full, _TRIED) * size + rest, min(held, CHUNK_ROWS), min(evaluated, CHUNK_ROWS)]
+    train, validation, chunk = made_up_rows(model, loss, n_rows, input_shape)
+    in_full = evaluated == (n_rows[1] if held else n_rows[0])
+    return _Data(number, held, train, validation if held else None, None if in_full else chunk)
 
 
-def _forecast(stage: Rehearsal, train: Rows, validation: Rows | None, config: FitConfig) -> Forecast:
-    """By one epoch of the copy, on as many full batches as are not alike."""
-    n = len(train)
+def _batches(n: int, config: FitConfig) -> tuple[int, int, int]:
+    """Rows of a full batch, full batches in an epoch, and rows left for the last one."""
     size = min(config.batch_size or n, n)
-    n_full, rest = divmod(n, size)
-    tried = min(n_full, 2)  # of the full batches, which are all alike: two, so that there are rows of two classes
-    part = _some(train, tried * size + rest)
+    return size, *divmod(n, size)
+
+
+def _forecast(stage: Rehearsal, data: _Data, config: FitConfig) -> Forecast:
+    """By one epoch of the copy, on as many full batches as are not alike."""
+    size, n_full, rest = _batches(data.n, config)
+    tried = min(n_full, _TRIED)
+    part, validation = _some(data.train, tried * size + rest), data.validation
     joints = _Joints(stage)
     at_most, notes = _prepare(stage.optimizer)
-    data = (part.x, part.y) if validation is None else (part.x, part.y, validation.x, validation.y)
+    rows = (part.x, part.y) if validation is None else (part.x, part.y, validation.x, validation.y)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"torch\.optim\.lr_scheduler")  # a copied one misses its optimizer
         warnings.simplefilter("ignore", NoEffectWarning)  # the optimizer has its own learning rate now
-        fit(stage.model, data, _rehearsed(stage, config), callbacks=[joints])
+        fit(stage.model, rows, _rehearsed(stage, config), callbacks=[joints])
     evaluation = joints.evaluation
-    if validation is None and len(part) < n and any(used != Amount() for used in evaluation.values()):
-        evaluate_rows(stage.model, train, loss_named(config.loss))
-        evaluation = stage.take()
+    if any(used != Amount() for used in evaluation.values()):
+        if data.chunk is not None:
+            evaluation = _by_chunks(stage, data.chunk, data.n_validation or data.n, config)
+        elif validation is None and len(part) < data.n:
+            evaluate_rows(stage.model, data.train, loss_named(config.loss))
+            evaluation = stage.take()
     full, last = joints.steps[tried - 1], joints.steps[-1]
     epoch = {name: n_full * full[name] + int(rest > 0) * last[name] + evaluation[name] for name in stage.layers}
-    rows = []
+    layers = []
     for name, layer in stage.layers.items():
         total = stage.counters[name].beforehand + config.epochs * epoch[name]
-        rows.append(LayerForecast(name, layer.backend.name, layer.plan.method, full[name], total))
+        layers.append(LayerForecast(name, layer.backend.name, layer.plan.method, full[name], total))
     return Forecast(
-        n_samples=n,
-        n_validation=0 if validation is None else len(validation),
+        n_samples=data.n,
+        n_validation=data.n_validation,
         epochs=config.epochs,
         steps_per_epoch=n_full + (rest > 0),
         batch_size=size,
-        layers=tuple(rows),
+        layers=tuple(layers),
         per_step=total_of(full.values()),
         per_epoch=total_of(epoch.values()),
         beforehand=total_of(counter.beforehand for counter in stage.counters.values()),
         afterwards=Amount(),
-        total=total_of(row.total for row in rows),
+        total=total_of(row.total for row in layers),
         at_most=at_most,
         notes=notes,
     )
+
+
+def _by_chunks(stage: Rehearsal, chunk: Rows, n: int, config: FitConfig) -> Amounts:
+    """The evaluation of `n` rows, which goes through the model in chunks that are all alike but for the last."""
+    found = {name: Amount() for name in stage.layers}
+    n_full, rest = divmod(n, len(chunk))
+    for times, n_rows in ((n_full, len(chunk)), (1, rest)):
+        if n_rows:
+            evaluate_rows(stage.model, Rows(chunk.x[:n_rows], chunk.y[:n_rows]), loss_named(config.loss))
+            used = stage.take()
+            found = {name: found[name] + times * used[name] for name in found}
+    return found
 
 
 class _Joints(Callback):
