@@ -65,7 +65,7 @@ class Run:
         leads: whether this process counts what all processes of the run do once.
         once: what that is.
         repeats: whether it is of a training that makes the same jobs at the same steps when it goes on: not where
-            several processes share a step, or several trainings the run.
+            several processes share a step, or several trainings may share the run.
     """
 
     id: str
@@ -76,13 +76,11 @@ class Run:
 
 _current: ContextVar[Run | None] = ContextVar("qnn_run", default=None)
 _process = Run(uuid4().hex)
-_trained: set[str] = set()  # runs in which this process has begun a training
 
 
 def _start_anew() -> None:
     """A forked process is a run of its own."""
     _process.id, _process.once = uuid4().hex, Once()
-    _trained.clear()
 
 
 os.register_at_fork(after_in_child=_start_anew)
@@ -96,13 +94,6 @@ def current_run() -> Run:
 def open_run() -> Run | None:
     """The innermost open run, or None where the process itself is the run."""
     return _current.get()
-
-
-def first_training(run: Run) -> bool:
-    """Declare that a training begins within a run; whether it is the first in this process."""
-    first = run.id not in _trained
-    _trained.add(run.id)
-    return first
 
 
 @contextmanager

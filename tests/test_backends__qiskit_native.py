@@ -153,6 +153,21 @@ def test_the_better_qubits_are_taken() -> None:
     assert set(written(circuit, native).facts["layout"].values()) == set(good)
 
 
+def test_what_tells_nothing_is_not_taken_for_perfect() -> None:
+    told = SimpleNamespace(
+        oneQubitProperties={},
+        twoQubitProperties={
+            f"{q}-{q + 1}": SimpleNamespace(twoQubitGateFidelity=[SimpleNamespace(gateName="CZ", fidelity=0.99)])
+            for q in range(1, 6)
+        },
+    )
+    ring = {str(q): [str(q % 6 + 1)] for q in range(1, 7)}
+    circuit = Circuit(2, (Operation("Hadamard", (0,)), Operation("CNOT", (0, 1))), (Expectation(pauli("ZZ")),))
+    told.twoQubitProperties["5-6"].twoQubitGateFidelity[0].fidelity = 0.98  # so that 1-6 is as bad, and 1-5 better
+    native = native_gates(properties(("prx", "cz"), ring, 6, standardized=told), "braket:machine")
+    assert set(written(circuit, native).facts["layout"].values()) not in ({1, 6}, {5, 6})
+
+
 @pytest.mark.parametrize("names", [(), ("rx", "cz"), ("prx",), ("prx", "xx"), ("prx", "cnot")])
 def test_other_gates_are_refused(names) -> None:
     with pytest.raises(CircuitRefusedError, match=r"`verbatim` must be for a machine whose native gates qnn can write"):

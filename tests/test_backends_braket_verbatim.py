@@ -7,9 +7,10 @@ import pytest
 import torch
 from braket_machine import MACHINE
 from braket_service import QPU, SV1, installed
-from contracts.backend_contract import SAMPLED, equal_rows, no_angles
+from contracts.backend_contract import SAMPLED, equal_rows, keys, no_angles
 
-from qnn import QuantumLayer
+from qnn import QuantumLayer, _meter
+from qnn._run import Once, Run, run_scope
 from qnn.backends import Braket, Mitigated, from_specification, resolve
 from qnn.circuits.circuit import Circuit, Operation
 from qnn.circuits.observables import Expectation, pauli
@@ -112,6 +113,28 @@ def test_mitigation_makes_it_verbatim_and_leaves_the_options(service) -> None:
     slow, quick = (Braket(MACHINE, s3_folder=FOLDER, verbatim=True, optimization_level=n) for n in (0, 2))
     gates = [each.compile(SAMPLED).describe()["gates"] for each in (slow, quick)]
     assert gates[0] > gates[1]
+
+
+def test_a_calibration_of_other_qubits_is_another_one(service) -> None:
+    """The machine's fidelities change while a run is away: its circuit gets other qubits, and these are calibrated."""
+    turned = Circuit(1, (Operation("PauliX", (0,)),), (Expectation(pauli("Z")),))
+
+    def used(counted, good):
+        told = service.devices[MACHINE][1]["standardized"]["oneQubitProperties"]
+        for qubit, properties in told.items():
+            _, readout = properties["oneQubitFidelity"]
+            told[qubit] = properties | {"oneQubitFidelity": [_, readout | {"fidelity": 0.99 if qubit == good else 0.9}]}
+        executable = machine("readout").compile(turned)
+        once = Once(counted)
+        with run_scope(Run("r", once=once)), _meter.measure() as usage:
+            executable.run(no_angles(1), shots=100, keys=keys(1))
+        assert executable.describe()["layout"] == {0: int(good)}
+        return usage.jobs, once.counted
+
+    jobs, counted = used(None, "1")
+    assert (jobs, len(service.tasks)) == (3, 3)
+    assert used(counted, "1")[0] == 1 and len(service.tasks) == 3
+    assert used(counted, "4")[0] == 3 and len(service.tasks) == 6
 
 
 def test_what_cannot_be_verbatim(service) -> None:

@@ -17,7 +17,7 @@ from qnn.backends.base import Backend, Capabilities
 from qnn.backends.mitigation.options import read
 from qnn.circuits.circuit import Circuit, Operation
 from qnn.circuits.observables import Expectation, pauli
-from qnn.errors import ArgumentError, CapabilityError, UnknownNameError
+from qnn.errors import ArgumentError, CapabilityError, NoEffectWarning, UnknownNameError
 
 F64 = torch.float64
 INPUTS = torch.rand(2, 3, dtype=F64, generator=torch.Generator().manual_seed(5))
@@ -124,6 +124,7 @@ def test_options_are_written_down_and_read(given, plain) -> None:
 @pytest.mark.parametrize(
     ("mitigation", "error", "match"),
     [
+        ("zne+zne", UnknownNameError, 'No mitigation named "zne.zne"'),
         ("zme", UnknownNameError, 'No mitigation named "zme". Did you mean "zne"'),
         (3, ArgumentError, r'must be "readout", "zne", "readout\+zne" or a dictionary of options; got 3'),
         ({"scales": [1, 3]}, UnknownNameError, 'No option of `mitigation` named "scales"'),
@@ -159,7 +160,8 @@ def test_options_that_make_no_sense(mitigation, error, match) -> None:
     ("backend", "options", "match"),
     [
         (Mitigated(Statevector(), zne=True), {}, "which mitigates already. Leave `mitigation` out"),
-        ("ibm:fake_manila", {"resilience_level": 2}, "which extrapolates already. Leave `mitigation` out"),
+        ("ibm:fake_manila", {"resilience_level": 2}, "which mitigates gates already. Leave `mitigation` out"),
+        ("ibm:fake_manila", {"resilience": {"pec_mitigation": True}}, "which mitigates gates already"),
     ],
 )
 def test_backends_that_cannot_be_mitigated(backend, options, match) -> None:
@@ -187,6 +189,11 @@ def test_readout_on_ibms_estimator_is_ibms_own(monkeypatch) -> None:
     assert error["readout"] < 0.6 * error[None] and error["readout+zne"] < 0.6 * error[None]
     with pytest.raises(ArgumentError, match=r"`clip` must be left out for ibm:fake_manila, whose provider mitigates"):
         resolve(given, mitigation={"readout": True, "clip": True})
+    with pytest.raises(ArgumentError, match="`measure_mitigation` must not be False beside mitigation of readout"):
+        resolve("ibm:fake_manila", resilience={"measure_mitigation": False}, mitigation="readout")
+    with pytest.warns(NoEffectWarning, match="no effect on ibm:fake_manila, which mitigates it already") as told:
+        resolve("ibm:fake_manila", resilience_level=1, mitigation="readout")
+    assert len(told) == 1
 
 
 def test_pennylane_devices_are_mitigated_where_they_execute_circuits_as_written(monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """Calls of a remote PennyLane device: one job of the journal each, not made twice, and never without being asked."""
 
 import numpy as np
+import pennylane as qml
 import pytest
 import torch
 from contracts.backend_contract import SAMPLED, equal_rows, keys
@@ -8,8 +9,10 @@ from contracts.backend_contract import SAMPLED, equal_rows, keys
 from qnn import _meter
 from qnn.backends import PennyLane, from_specification, resolve
 from qnn.cli import main
-from qnn.errors import ArgumentError, BudgetError, JobNotFoundError
+from qnn.errors import ArgumentError, BackendError, BudgetError, JobNotFoundError, JournalError
 from qnn.jobs import Journal, run_scope
+
+qml_device = qml.device
 
 
 @pytest.fixture
@@ -72,6 +75,53 @@ def test_a_result_that_was_not_kept_is_another_processs(path, monkeypatch) -> No
     with pytest.raises(JobNotFoundError, match="broken off"):
         executed(PennyLane("default.qubit", remote=True, journal=path))
     assert executed(backend).shape == (3, SAMPLED.n_outputs)  # which has it still
+
+
+class Machine:
+    """What a plugin is given for a machine."""
+
+    def __init__(self, name):
+        self.name = name
+
+
+def test_devices_of_other_options_are_other_jobs(path, monkeypatch) -> None:
+    """Of seeds, lists, and machines by their names, of which there is no specification to make a backend from."""
+    monkeypatch.setattr("pennylane.device", lambda name, **options: qml_device(name, wires=2))
+    for number, options in enumerate(
+        [{}, {"seed": 1}, {"seed": 2}, {"wires": [0, 1]}, {"backend": Machine("a")}, {"backend": Machine("b")}]
+    ):
+        for _ in range(2):
+            executed(PennyLane("default.qubit", remote=True, journal=path, **options))
+            assert len(Journal(path).jobs()) == number + 1
+    with pytest.raises(
+        ArgumentError, match=r"`backend` must be plain data, or have a name, on a remote device.*got object"
+    ):
+        PennyLane("default.qubit", remote=True, journal=path, backend=object())
+
+
+def test_what_is_not_known_is_not_said(path, monkeypatch) -> None:
+    """Neither that nothing was submitted, nor that a result is lost that is still here."""
+    backend = PennyLane("default.qubit", remote=True, journal=path)
+    executable = backend.compile(SAMPLED)
+
+    def fails(scripts):
+        raise BackendError("Connection lost after 3 of 5 jobs.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(executable, "_execute", fails)
+        for match in ("3 of 5 jobs", "was broken off"):
+            with pytest.raises(BackendError, match=rf"{match}.* Whether a job was submitted is not known\.$"):
+                executed(backend)
+    with monkeypatch.context() as patched:
+
+        def full(*_):
+            raise JournalError("The disk is full.")
+
+        patched.setattr(Journal, "submitted", full)
+        with pytest.raises(JournalError, match=r"The disk is full\. Submitted: 1 of 1 jobs"):
+            executed(backend, call=1)
+    monkeypatch.setattr(executable, "_execute", fails)
+    assert executed(backend, call=1).shape == (3, SAMPLED.n_outputs)
 
 
 def test_options() -> None:

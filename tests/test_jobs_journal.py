@@ -50,6 +50,8 @@ def test_a_row_is_there_before_the_job_is_sent_and_its_id_before_it_is_waited_fo
 def test_where_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv("QNN_JOURNAL", str(tmp_path / "here.sqlite3"))
     assert default_path() == tmp_path / "here.sqlite3" == Journal().path
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Journal("~/x").path == tmp_path / "x" and Policy(journal="~/x").journal == str(tmp_path / "x")
     monkeypatch.delenv("QNN_JOURNAL")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert default_path() == tmp_path / "qnn" / "jobs.sqlite3"

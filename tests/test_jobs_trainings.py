@@ -252,12 +252,14 @@ def test_the_command_line_shows_awaits_and_cancels(tmp_path, capsys, monkeypatch
         assert json.loads(said("show", first.id, "--json"))[0]["tag"] == first.tag
         assert "Name jobs, or give --run" in said("cancel", code=2)
         assert said("cancel", second.id).split() == [second.id[:10], "cancelled"]
+        assert said("cancel", "--run", "typo").startswith("No such jobs in")
+        assert '`ID` must be the id of a job, or how it begins; got "".' in said("cancel", "", code=2)
         assert cloud.service.state(second.remote_id) == "cancelled"
         assert "`timeout_s` must be long enough" in said("wait", "--timeout-s", "0.1", code=2)
         cloud.admin.set(workers=1)
         assert said("wait").splitlines()[-1] == "2 jobs were under way."
         assert "int64 (63, 4)" in said("show", first.id)
-        assert said("cancel", "--run", "c") == ""  # it has ended
+        assert said("cancel", "--run", "c") == "None of these jobs was under way.\n"
         assert [job.state for job in Journal().jobs()] == ["done", "cancelled", "done"]
         assert 'no job in "' in said("show", "ffff", code=2)
         assert 'No state named "don"' in said("list", "--state", "don", code=2)

@@ -1,9 +1,13 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from qnn import _meter
 from qnn.errors import ArgumentError, BudgetError
 from qnn.training import BudgetGuard, Callback, UsageLog, fit
+from qnn.training.callbacks import RunBudget
+from qnn.training.processes import World
 
 X, Y = torch.arange(7.0)[:, None], torch.arange(7) % 2
 HELD_OUT = (torch.arange(5.0)[:, None], torch.tensor([0, 1, 1, 0, 1]))
@@ -131,3 +135,36 @@ def test_what_the_first_step_does_once_is_not_expected_of_every_step():
     options = {"epochs": 2, "batch_size": 3, "progress": False, "restore_best": False}
     fit(Calibrated(), (X, Y), callbacks=[BudgetGuard(max_circuits=20), end], **options)  # 6 + 2 epochs of 7
     assert end.step == 6 and end.usage["circuits"] == 20
+
+
+class Two(World):
+    """This process, and another that does the same."""
+
+    def sum(self, values):
+        return [2 * value for value in values]
+
+
+def test_a_budget_holds_what_was_used_before_and_what_other_processes_use():
+    """Two trainings under one budget, the second of them resumed."""
+    state = SimpleNamespace(world=Two(size=2), usage=_meter.Usage())
+    with _meter.budget(max_jobs=100, max_seconds=100) as left:
+        _meter.reserve(circuits=0, shots=0, jobs=5, seconds=0.5)
+        for training in range(2):
+            counting, past = RunBudget(left), 4 * training
+            counting.on_fit_start(state)
+            state.usage = _meter.Usage(0, 0, past)
+            if past:
+                counting.load_state_dict({"seconds": 8.0})
+            for step in (1, 2):
+                _meter.reserve(circuits=0, shots=0, jobs=1, seconds=2.0)
+                state.usage = _meter.Usage(0, 0, past + 2 * step)
+                counting.on_step_end(state)
+            assert counting.state_dict() == {"seconds": 8.0 + 2 * past}
+            counting.on_fit_end(state)
+    assert (left.used["jobs"], left.used["seconds"]) == (5 + 4 + 8, 0.5 + 8 + 16)
+
+
+def test_a_guards_state_is_read_outside_a_training_too():
+    guard = BudgetGuard(max_jobs=9)
+    guard.load_state_dict(guard.state_dict())
+    assert guard.state_dict()["seconds"] == 0

@@ -98,13 +98,14 @@ def native_gates(properties: Any, name: str) -> NativeGates:
     labels, edges = _connections(paradigm)
     one, two = _errors(getattr(properties, "standardized", None), pair)
     number = {label: qubit for qubit, label in enumerate(labels)}
+    worst_one, worst_two = max(one.values(), default=None), max(two.values(), default=None)
     target = Target(num_qubits=len(labels))
     for gate in (RZGate(Parameter("angle")), SXGate(), XGate()):
         target.add_instruction(gate, {(qubit,): None for qubit in number.values()})
     target.add_instruction(
-        _PAIRS[pair](), {(number[a], number[b]): _properties(two.get((a, b))) for a, b in sorted(edges)}
+        _PAIRS[pair](), {(number[a], number[b]): _properties(two.get((a, b), worst_two)) for a, b in sorted(edges)}
     )
-    target.add_instruction(Measure(), {(number[label],): _properties(one.get(label)) for label in labels})
+    target.add_instruction(Measure(), {(number[label],): _properties(one.get(label, worst_one)) for label in labels})
     return NativeGates(target, labels, turns, pair, virtual)
 
 
@@ -121,7 +122,10 @@ def _connections(paradigm: Any) -> tuple[tuple[int, ...], set[tuple[int, int]]]:
 
 
 def _errors(standardized: Any, pair: str) -> tuple[dict[int, float], dict[tuple[int, int], float]]:
-    """Probabilities of a wrong outcome by qubit, and errors of the gate by pair of qubits, as far as they are told."""
+    """Probabilities of a wrong outcome by qubit, and errors of the gate by pair of qubits, as far as they are told.
+
+    One of which nothing is told, where others tell, is to be taken for the worst: its calibration may have failed.
+    """
     one: dict[int, float] = {}
     two: dict[tuple[int, int], float] = {}
     for label, told in (getattr(standardized, "oneQubitProperties", None) or {}).items():

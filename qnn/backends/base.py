@@ -82,7 +82,7 @@ class Capabilities:
         verbatim: executes the gates that were compiled, on the qubits that they were compiled for; otherwise something
             behind `compile` may cancel gates or move them.
         linear: values are linear in outcome distributions, which is what shift rules need.
-        extrapolates: extrapolates to no noise by itself.
+        extrapolates: mitigates the noise of gates by itself.
     """
 
     exact: bool = True

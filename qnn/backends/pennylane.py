@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,8 @@ class PennyLane(CompilingBackend):
             raise ArgumentError(
                 f"`journal` must come with remote=True; got {journal!r} for a device on this machine. Leave it out."
             )
+        if remote:
+            _written_down(device_options)
         self.policy = Policy(journal)
         self._service = PluginService(self.name) if remote else None
         self._n_wires: int | None = None
@@ -183,6 +186,7 @@ class PennyLaneExecutable(Executable):
             rows_per_job=angles.n_rows,
             payload=lambda part: lambda: self._called(angles, shots),
             form=lambda part: {},
+            options={"device": _written_down(self.backend.device_options)},
         )
         return found
 
@@ -245,6 +249,29 @@ class PennyLaneExecutable(Executable):
                 f'The PennyLane device "{self._device.name}" cannot run this circuit{exact}: {error}. '
                 'Use another device, such as backend="pennylane:default.qubit"' + (", or give shots." if exact else ".")
             ) from error
+
+
+def _written_down(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a device as plain data, by which its jobs are told from those of the same device with others.
+
+    Raises:
+        ArgumentError: an option is a live object without a name.
+    """
+    found: dict[str, Any] = {}
+    for option, value in options.items():
+        name = getattr(value, "name", None)
+        name = name() if callable(name) else name
+        if isinstance(name, str):
+            found[option] = [type(value).__qualname__, name]
+            continue
+        try:
+            found[option] = json.loads(json.dumps(value))
+        except TypeError as error:
+            raise ArgumentError(
+                f"`{option}` must be plain data, or have a name, on a remote device, whose jobs are known by their "
+                f"options; got {type(value).__name__}. Give the name of what it is, or leave `remote` out."
+            ) from error
+    return found
 
 
 _STATES = {"default.qubit": 1, "lightning.qubit": 1, "lightning.kokkos": 1, "reference.qubit": 1, "default.mixed": 2}

@@ -100,6 +100,8 @@ def _chosen(arguments: argparse.Namespace, journal: Journal) -> list[JobRecord]:
         id=arguments.ids or None, run=arguments.of_run, state=arguments.state, backend=arguments.backend
     )
     for name in arguments.ids:
+        if not name:
+            raise ArgumentError('`ID` must be the id of a job, or how it begins; got "". See `qnn jobs list`.')
         if not any(job.id.startswith(name) for job in found):
             raise ArgumentError(
                 f'`ID` must be the id of a job, or how it begins; no job in "{journal.path}" begins with "{name}" and '
@@ -162,7 +164,10 @@ def _cancel(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecor
     if not _narrowed(arguments):
         raise ArgumentError("`ID` must be given to cancel; got none. Name jobs, or give --run, --state or --backend.")
     under_way = [job for job in jobs if job.state in ("prepared", "submitted")]
-    return _each(under_way, lambda job: give_up(journal, job, None if arguments.forget else _service(job)))
+    code = _each(under_way, lambda job: give_up(journal, job, None if arguments.forget else _service(job)))
+    if not under_way:
+        print("None of these jobs was under way." if jobs else f'No such jobs in "{journal.path}".')
+    return code
 
 
 def _narrowed(arguments: argparse.Namespace) -> bool:

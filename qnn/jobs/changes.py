@@ -63,7 +63,7 @@ def check(journal: Journal, run: Run, job: JobRecord, request: Request) -> None:
         job: the new row.
         request: what it is.
     """
-    if not _tells(run, request) or job.attempt > 1 or run.id in _warned:
+    if not _tells(run, request) or run.id in _warned:
         return
     with _lock:
         asked = _asked.get((journal.path, run.id))
@@ -82,8 +82,15 @@ def check(journal: Journal, run: Run, job: JobRecord, request: Request) -> None:
     with _lock:
         first = run.id not in _warned
         _warned.add(run.id)
-    if first:
+    if not first:
+        return
+    try:
         warnings.warn(_told(run.id, job, unused), ChangedRunWarning, stacklevel=2)
+    except ChangedRunWarning as error:  # to be raised, so that nothing is submitted, and again next time
+        with _lock:
+            _warned.discard(run.id)
+        journal.failed(job, str(error))
+        raise
 
 
 def _tells(run: Run, request: Request) -> bool:

@@ -47,7 +47,8 @@ CREATE INDEX jobs_by_work ON jobs (circuit, angles, options) WHERE shots = 0 AND
 
 def default_path() -> Path:
     """Where the journal is unless a path is given: $QNN_JOURNAL, or ``jobs.sqlite3`` in the user's data folder."""
-    return Path(os.environ.get("QNN_JOURNAL") or user_data_path("qnn", appauthor=False) / "jobs.sqlite3")
+    given = os.environ.get("QNN_JOURNAL")
+    return Path(given).expanduser() if given else user_data_path("qnn", appauthor=False) / "jobs.sqlite3"
 
 
 class Journal:
@@ -63,7 +64,7 @@ class Journal:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = default_path() if path is None else Path(path)
+        self.path = default_path() if path is None else Path(path).expanduser()
 
     def claim(
         self, request: Request, run: str, backend: str, specification: Mapping[str, Any] | None, owner: str

@@ -48,7 +48,7 @@ class Policy:
         if self.journal is not None:
             if not isinstance(self.journal, str | Path):
                 raise DtypeError(f'`journal` must be a path; got {self.journal!r}. Use "jobs.sqlite3".')
-            object.__setattr__(self, "journal", str(Path(self.journal).absolute()))
+            object.__setattr__(self, "journal", str(Path(self.journal).expanduser().absolute()))
         _check_seconds("timeout_s", self.timeout_s, above=0.0)
         _check_seconds("retry_s", self.retry_s)
         if not isinstance(self.reuse_exact, bool):

@@ -175,5 +175,7 @@ class _Call:
         if ids:
             some = ", ".join(ids[:_NAMED]) + (", … (all in the error's `job_ids`)" if len(ids) > _NAMED else "")
             error.args = (f"{error} Submitted: {len(ids)} of {len(self._requests)} jobs: {some}. {further}".rstrip(),)
+        elif any(tracker.in_doubt for tracker in self._trackers):
+            error.args = (f"{error} Whether a job was submitted is not known.",)
         else:
             error.args = (f"{error} No job was submitted.",)

@@ -20,6 +20,7 @@ from qnn.errors import (
     CircuitRefusedError,
     JobFailedError,
     QuotaError,
+    RateLimitError,
 )
 from qnn.jobs import changes
 from qnn.jobs.journal import Journal
@@ -74,6 +75,7 @@ class Tracker:
         self._owner = this_process()
         self._job: JobRecord | None = None
         self.remote_id: str | None = None
+        self.in_doubt = False  # whether it may have been submitted, and its id is not known
 
     def result(self) -> list[np.ndarray]:
         """The arrays, from the journal or from the provider.
@@ -157,7 +159,7 @@ class Tracker:
         None where the job has become that of another process.
         """
         self._job = job
-        may_have_arrived = not new
+        may_have_arrived = self.in_doubt = not new
         age = time.time() - (job.prepared_at or 0.0)
         window = self._service.lookup_s
         sent_at = monotonic() - min(max(age, 0.0), window)  # by a clock that does not jump
@@ -173,11 +175,14 @@ class Tracker:
             payload = self._request.payload()
             if not self._journal.speak(job, self._owner, sending=True):
                 return None
-            may_have_arrived = False
+            may_have_arrived, self.in_doubt = False, True
             try:
                 return self._service.submit(payload, job.tag)
             except BackendUnavailableError:
                 may_have_arrived, sent_at = True, monotonic()  # it may arrive as late as this
+                raise
+            except (*_REFUSALS, RateLimitError):
+                self.in_doubt = False
                 raise
 
         try:

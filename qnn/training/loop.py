@@ -12,7 +12,7 @@ from uuid import uuid4
 import torch
 
 from qnn._meter import measure
-from qnn._run import Once, Run, first_training, open_run, run_scope
+from qnn._run import Once, Run, open_run, run_scope
 from qnn.errors import ArgumentError, DtypeError
 from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.callbacks.best import RestoreBest
@@ -207,7 +207,7 @@ def _run_of(world: World) -> Run:
     around = open_run()
     name = world.gather(uuid4().hex if around is None else around.id)[0]
     once = Once() if around is None else around.once
-    repeats = world.size == 1 and (around is None or first_training(around))
+    repeats = world.size == 1 and around is None
     return Run(name, world.size == 1 or world.rank == 0, once, repeats)
 
 

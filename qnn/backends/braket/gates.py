@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from qnn.backends import _qiskit_gates
 from qnn.circuits.circuit import Circuit, Operation, Slot
@@ -107,7 +108,7 @@ class BraketGates:
         """
         if not self.parameters:
             return [{} for _ in range(len(angles) if repeat else 1)]
-        values = angles @ self.matrix.T + self.offset
+        values = angles @ sparse.csr_array(self.matrix.T) + self.offset  # a dense product's last bits depend on N
         return [dict(zip(self.parameters, row, strict=True)) for row in values.tolist()]
 
 

@@ -44,6 +44,7 @@ from qnn.errors import (
     BackendUnavailableError,
     CapabilityError,
     MissingDependencyError,
+    NoEffectWarning,
     RateLimitError,
 )
 
@@ -246,14 +247,33 @@ class IBM(CompilingBackend):
             keyed=False,
             max_wires=self.device.num_qubits,
             counts=self.primitive == "sampler",
-            extrapolates=len(self.noise_factors) > 1,
+            extrapolates=len(self.noise_factors) > 1 or bool(self._options.get("resilience", {}).get("pec_mitigation")),
         )
 
     def with_readout_mitigation(self) -> IBM | None:
-        """The Estimator with IBM's own mitigation of readout; None for the Sampler."""
+        """The Estimator with IBM's own mitigation of readout; None for the Sampler.
+
+        Raises:
+            ArgumentError: it is switched off.
+
+        Warns:
+            NoEffectWarning: it is switched on already.
+        """
         if self.primitive == "sampler":
             return None
-        resilience = dict(self._given["resilience"] or {}) | {"measure_mitigation": True}
+        given = dict(self._given["resilience"] or {})
+        if given.get("measure_mitigation") is False:
+            raise ArgumentError(
+                "`measure_mitigation` must not be False beside mitigation of readout, which it is on "
+                f"{self.name}; got both. Leave one of them out."
+            )
+        if given.get("measure_mitigation") or self._given["resilience_level"]:
+            warnings.warn(
+                f"`mitigation` of readout has no effect on {self.name}, which mitigates it already. Leave it out.",
+                NoEffectWarning,
+                stacklevel=4,  # the caller of `Mitigated`
+            )
+        resilience = given | {"measure_mitigation": True}
         device = self._device_name if self._device_object is None else self._device_object
         return IBM(device, **self._given | {"resilience": resilience})
 

@@ -78,7 +78,7 @@ class Mitigated(CompilingBackend):
         self._refuse_twice(isinstance(self.given, Mitigated), "mitigates already")
         self.inner = self.given.verbatim()
         self._refuse_twice(
-            bool(self.mitigation.scales) and self.inner.capabilities.extrapolates, "extrapolates already"
+            bool(self.mitigation.scales) and self.inner.capabilities.extrapolates, "mitigates gates already"
         )
         self._theirs = self.mitigation.readout and not self.inner.capabilities.counts
         if self._theirs:

@@ -183,10 +183,11 @@ class MitigatedExecutable(Executable):
         return self._calibration_shots(shots), 0 if shots is None else root
 
     def _label(self, name: tuple[int | None, int]) -> str:
-        """That calibration by its content, the same in every process."""
+        """That calibration by its content, the same in every process that finds the same qubits."""
         place = self._place.specification() or {"name": self._place.name}
         place = {option: value for option, value in place.items() if option not in ("workers", *PATIENCE)}
-        return f"calibration {fingerprint([self.circuit.fingerprint, place, name])}"
+        layout = [[wire, qubit] for wire, qubit in (self.inner.describe().get("layout") or {}).items()]
+        return f"calibration {fingerprint([self.circuit.fingerprint, place, layout, name])}"
 
     def _begun(
         self, calls: Sequence[Amount], shots: int | None, keys: torch.Tensor | None
@@ -226,7 +227,14 @@ class MitigatedExecutable(Executable):
         if not self._options.readout or not self.plan.settings:
             return Amount()
         shots = self._calibration_shots(shots)
-        return sum((amount_of(executable, 1, shots) for executable in self._flips), Amount())
+        try:
+            return sum((amount_of(executable, 1, shots) for executable in self._flips), Amount())
+        except ArgumentError as error:  # by the name of an option that was not given
+            raise ArgumentError(
+                f"`calibration_shots` must be what {self._place.name} takes for a circuit; got {shots:,}: {error}"
+                if shots
+                else str(error)
+            ) from error
 
     def pending(self, shots: int | None, root: int = 0) -> Hashable | None:
         """Which calibration that is, where the present run has not made it."""

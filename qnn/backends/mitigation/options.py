@@ -74,7 +74,7 @@ class Options:
         if given:
             raise ArgumentError(
                 f"`{given[0]}` must be left out for {name}, whose provider mitigates readout by itself; got "
-                f"{getattr(self, given[0])!r}."
+                f"{getattr(self, given[0])!r}. Set what the provider's options offer."
             )
 
     def _check_belonging(self, method: str, on: bool, names: Sequence[str]) -> None:
@@ -157,8 +157,10 @@ def read(mitigation: object) -> dict[str, Any]:
     if isinstance(mitigation, str):
         names = [name.strip() for name in mitigation.split("+")]
         for name in names:
-            if name not in _METHODS:
-                raise unknown_name("mitigation", name, (*_METHODS, "readout+zne"))
+            if name not in _METHODS or names.count(name) > 1:
+                raise unknown_name(
+                    "mitigation", name if name not in _METHODS else mitigation, (*_METHODS, "readout+zne")
+                )
         return dict.fromkeys(names, True)
     known = [field.name for field in fields(Options)]
     if isinstance(mitigation, Mapping):

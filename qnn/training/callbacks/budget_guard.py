@@ -15,12 +15,12 @@ class BudgetGuard(RunBudget):
     """Ends training before the step, or the evaluation of an epoch, that would exceed a budget.
 
     The forecast for a step is the most that a step has used so far, after the first, which may have done what is done
-    once; the last step of an epoch, whose batch may be
-    smaller, and the evaluation after it have forecasts of their own. Where a step needs more than every one of its kind
-    before, and in the first step, of which nothing is known beforehand, the call that would exceed the budget is
-    refused before anything of it is executed or submitted, and `fit` raises `BudgetError`. What a run had used before
-    it was resumed counts, and a resumed run may have a larger budget. In several processes the forecasts are of all of
-    them together, and each refuses what alone exceeds the budget.
+    once; the last step of an epoch, whose batch may be smaller, and the evaluation after it have forecasts of their
+    own. Where a step needs more than every one of its kind before, and in the first step, of which nothing is known
+    beforehand, the call that would exceed the budget is refused before anything of it is executed or submitted, and
+    `fit` raises `BudgetError`. What a run had used before it was resumed counts, and a resumed run may have a larger
+    budget. In several processes the forecasts are of all of them together, and each refuses what alone exceeds the
+    budget.
 
     Args:
         max_circuits: circuits that the whole run may execute; None is any number.
@@ -58,9 +58,9 @@ class BudgetGuard(RunBudget):
 
     def on_fit_start(self, state: FitState) -> None:
         """Forget an earlier run, and refuse from now on what would exceed the budget."""
-        super().on_fit_start(state)
         self._forget()
         self._budget.used = dict.fromkeys(self._budget.used, 0)
+        super().on_fit_start(state)
         self._refusing.enter_context(within(self._budget))
 
     def on_epoch_start(self, state: FitState) -> None:

@@ -25,10 +25,14 @@ class RunBudget(Callback):
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._run: FitState | None = None
+        self._before = dict(budget.used)  # the training
+        self._seconds = budget.used["seconds"]  # of all processes, when they were last added up
 
     def on_fit_start(self, state: FitState) -> None:
-        """Hold on to the run."""
+        """Hold on to the run, and to what was used before it."""
         self._run = state
+        self._before = dict(self._budget.used)
+        self._seconds = self._budget.used["seconds"]
 
     def on_step_end(self, state: FitState) -> None:
         """Count the step of the other processes."""
@@ -45,14 +49,22 @@ class RunBudget(Callback):
 
     def _count(self, state: FitState) -> None:
         """Count what all processes have used up to now, from before a resume too."""
-        self._budget.used |= state.usage.as_dict()
+        self._add(state)
+        if self._budget.max_seconds is not None and not state.world.alone:
+            (others,) = state.world.sum([self._budget.used["seconds"] - self._seconds])
+            self._budget.used["seconds"] = self._seconds + others
+        self._seconds = self._budget.used["seconds"]
+
+    def _add(self, state: FitState) -> None:
+        """All that the training has used, to what was used before it."""
+        self._budget.used |= {name: self._before[name] + used for name, used in state.usage.as_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Seconds used so far; the run itself knows the rest."""
-        return {"seconds": self._budget.used["seconds"]}
+        return {"seconds": self._budget.used["seconds"] - self._before["seconds"]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Count what the run has used."""
-        assert self._run is not None
-        self._count(self._run)
-        self._budget.used["seconds"] = state["seconds"]
+        if self._run is not None:
+            self._add(self._run)
+        self._budget.used["seconds"] = self._seconds = self._before["seconds"] + state["seconds"]
