@@ -74,6 +74,15 @@ def test_shots(capsys):
     assert printed[0] == printed[1] != printed[2]
 
 
+@pytest.mark.parametrize("written", ["readout", '{"zne": [1, 3]}'])
+def test_mitigation(written, capsys):
+    command = ["predict", "iris.qnn", "iris.csv", "--backend", "aer", "--noise", "fake_manila"]
+    assert main(command) == 0
+    without = capsys.readouterr().out
+    assert main([*command, "--mitigation", written]) == 0
+    assert capsys.readouterr().out != without
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -83,6 +92,7 @@ def test_shots(capsys):
         (["iris.qnn", "gap.csv", "--score", "--bad-rows", "skip"], 'named "species"'),
         (["iris.qnn", "iris.csv", "--keep", "specie"], 'Did you mean "species"'),
         (["iris.qnn", "iris.csv", "--shots", "100"], "`shots` must be given with `backend`"),
+        (["iris.qnn", "iris.csv", "--mitigation", "readout"], "`mitigation` must be given with `backend`"),
         (["iris.csv", "iris.csv"], "iris.csv"),
     ],
 )

@@ -99,6 +99,11 @@ def test_a_run_that_pays_anew_says_so_at_once(capsys, monkeypatch):
         (["iris.csv"], "`target` must name the column"),
         (["irs.csv", "--target", "species"], 'must be a file that can be read; got "irs.csv": No such file'),
         (["digitz"], 'Did you mean "digits"'),
+        (
+            ["iris.csv", "--target", "species", "--backend", "aer", "--mitigation", "readot"],
+            'No mitigation named "readot"',
+        ),
+        (["iris.csv", "--target", "species", "--mitigation", "{zne: 1}"], "`mitigation` must be JSON after a brace"),
         (["iris.csv", "--target", "species", "--n-hidden", "a"], '`--n-hidden` must be whole numbers; got "a"'),
         (
             ["iris.csv", "--target", "species", "--batch-size", "half"],

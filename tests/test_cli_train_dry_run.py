@@ -48,6 +48,26 @@ def test_the_forecast_is_what_training_reports(options, capsys, folder):
     assert forecast["afterwards"]["circuits"] == 150 * (1 + ("spsa" in options and "--n-quantum" in options))
 
 
+@pytest.mark.parametrize(
+    ("written", "stored", "scales"),
+    [("readout", "readout", 1), ('{"readout": true, "zne": [1, 3]}', {"readout": True, "zne": [1, 3]}, 2)],
+)
+def test_mitigation_is_trained_forecast_and_stored(written, stored, scales, capsys):
+    """Two circuits of a calibration, once; all others at every scale of the noise."""
+    command = ["train", "iris.csv", "--target", "species", *QUICK, "--epochs", "1", "--shots", "20", "--json"]
+    command += ["--backend", "aer", "--noise", "fake_manila"]
+    assert main([*command, "--dry-run"]) == 0
+    without = json.loads(capsys.readouterr().out)
+    assert main([*command, "--mitigation", written, "--dry-run"]) == 0
+    forecast = json.loads(capsys.readouterr().out)
+    assert forecast["circuits"] == scales * without["circuits"] + 2
+    assert main([*command, "--mitigation", written]) == 0
+    assert json.loads(capsys.readouterr().out)["usage"] == {name: forecast[name] for name in USED}
+    model = TableModel.load("iris.qnn")
+    assert model.config["network"]["mitigation"] == stored
+    assert model.model.quantum_layers[0].backend.specification()["mitigation"] == stored
+
+
 def test_it_refuses_what_training_would_refuse(capsys):
     Path("iris.qnn").mkdir()
     Path("iris.qnn/there").touch()

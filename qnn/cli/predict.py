@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qnn.models.tables import Predictions
 
 _DRIFT = 3  # exit code when --monitor finds drift
-_PLACE = ("backend", "shots", "noise")
+_PLACE = ("backend", "shots", "noise", "mitigation")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -48,6 +48,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--backend", metavar="NAME", help="where circuits run (default: as in training)")
     parser.add_argument("--shots", type=int, metavar="N", help="shots per circuit (with --backend)")
     parser.add_argument("--noise", metavar="NAME", help="noise of a device, such as fake_manila (with --backend aer)")
+    parser.add_argument(
+        "--mitigation", metavar="NAME", help="of errors: readout, zne or readout+zne, or JSON (with --backend)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, other shots (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON: predictions (without --out), scores and drift")
     parser.set_defaults(run=run)
@@ -64,6 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_output(arguments.out)
     place = {name: getattr(arguments, name) for name in _PLACE if getattr(arguments, name) is not None}
+    if "mitigation" in place:
+        from qnn.backends.mitigation.written import from_text
+
+        place["mitigation"] = from_text(place["mitigation"])
     found = predict_table(
         arguments.model,
         arguments.data,

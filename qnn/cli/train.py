@@ -40,6 +40,7 @@ _NETWORK: dict[str, tuple[Any, str, str]] = {
     "backend": (str, "NAME", "where circuits run: statevector, aer, ibm:<device>, … (default: statevector)"),
     "noise": (str, "NAME", "noise of a device, such as fake_manila (backend aer)"),
     "shots": (int, "N", "shots per circuit (default: exact)"),
+    "mitigation": (str, "NAME", "of errors: readout, zne or readout+zne; or JSON, such as '{\"zne\": [1, 3]}'"),
     "gradient": (str, "NAME", "adjoint, backprop, parameter-shift, finite-difference or spsa (default: auto)"),
 }
 _FIT: dict[str, tuple[Any, str, str]] = {
@@ -196,6 +197,10 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
             options[name] = [item.strip() for item in options[name].split(",") if item.strip()]
     if "n_hidden" in options:
         options["n_hidden"] = [_integer("--n-hidden", width) for width in options["n_hidden"].split(",")]
+    if "mitigation" in options:
+        from qnn.backends.mitigation.written import from_text
+
+        options["mitigation"] = from_text(options["mitigation"])
     if "batch_size" in options:
         size = options["batch_size"]
         options["batch_size"] = None if size == "all" else _integer("--batch-size", size)

@@ -84,7 +84,7 @@ def train_table(
             `validation_fraction`, `test_fraction`, see `qnn.tasks.tables.prepare_table` (a built-in task has its own);
             of training: fields of `qnn.FitConfig`, 30 epochs at a rate of 0.05 by default, where `optimizer` may
             also be a name of `qnn.gradients.QUANTUM_OPTIMIZERS`; of the network, all others: `n_qubits`, `n_layers`,
-            `backend`, `shots`, `gradient`, … of `qnn.QuantumNeuralNetwork`.
+            `backend`, `shots`, `mitigation`, `gradient`, … of `qnn.QuantumNeuralNetwork`.
 
     Returns:
         The trained model with what belongs to it.
@@ -317,12 +317,14 @@ def _labels(prepared: TableTask) -> Profile:
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Options as plain data: what is no number, text or list of these by its `repr`."""
+    """Options as plain data: what is no number, text, or list or dictionary of these by its `repr`."""
     simple = (str, int, float, bool, type(None))
 
     def plain(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {str(name): plain(item) for name, item in value.items()}
         return value if isinstance(value, simple) else repr(value)
 
     return {name: plain(value) for name, value in options.items()}
