@@ -85,6 +85,18 @@ def test_every_parameter_changes_what_is_learnt(base, change) -> None:
     assert np.abs(outputs(base | change) - before(tuple(base.items()))).max() > 1e-9
 
 
+@pytest.mark.parametrize("mitigation", ["readout", {"zne": [1, 3]}])
+@pytest.mark.parametrize(("kind", "y"), [(QNNClassifier, LABELS), (QNNRegressor, VALUES)])
+def test_mitigation_is_a_parameter(kind, y, mitigation) -> None:
+    options = SMALL | ONE_STEP | {"backend": "aer", "layer_options": {"noise": "fake_manila"}}
+    found = clone(kind(**options, mitigation=mitigation))
+    assert found.get_params()["mitigation"] == mitigation
+    mitigated, without = (model.fit(X[:10], y[:10]) for model in (found, clone(found).set_params(mitigation=None)))
+    assert mitigated.module_.quantum_layers[0].backend.specification()["mitigation"] == mitigation
+    assert "mitigation" not in without.module_.quantum_layers[0].backend.specification()
+    assert mitigated.loss_curve_ != without.loss_curve_
+
+
 def test_early_stopping_by_patience_and_tolerance() -> None:
     options = {"early_stopping": True, "epochs": 8, "tol": 10.0}  # no epoch but the first counts as better
     assert [classifier(n_iter_no_change=n, **options).fit(X, LABELS).n_iter_ for n in (1, 3)] == [2, 4]
@@ -216,6 +228,12 @@ def test_grid_over_two_processes() -> None:
         ({"fit_options": {"seed": 3}}, ArgumentError, "Use its parameter `random_state`"),
         ({"fit_options": {"patience": 3}}, UnknownNameError, 'No training option named "patience"'),
         ({"layer_options": {"shots": 3}}, ArgumentError, "`layer_options` must not hold `shots`"),
+        (
+            {"backend": "aer", "mitigation": "zne", "layer_options": {"mitigation": "readout"}},
+            ArgumentError,
+            "`layer_options` must not hold `mitigation`, which the estimator sets; got 'readout'",
+        ),
+        ({"backend": "aer", "mitigation": "readot"}, UnknownNameError, 'No mitigation named "readot"'),
         ({"early_stopping": True, "validation_fraction": 2.0}, ArgumentError, "`validation_fraction` must leave rows"),
         ({"n_qubits": 0}, ArgumentError, "`n_qubits` must be an integer of at least 1; got 0"),
     ],

@@ -38,6 +38,8 @@ class QNNEstimator(BaseEstimator):
         backend: name or `Backend`.
         shots: shots per circuit; None is exact. Predictions then vary with the place of a row in `X`, not from call to
             call.
+        mitigation: of the backend's errors, "readout", "zne", "readout+zne" or a dictionary of options, see
+            `qnn.backends.Mitigated`; None is none.
         gradient: gradient method.
         layer_options: further options of `QuantumLayer` and of the backend by name, such as
             ``{"noise": "fake_manila"}`` or ``{"observables": "probs"}``; None is none.
@@ -88,6 +90,7 @@ class QNNEstimator(BaseEstimator):
         reupload: bool = False,
         backend: str | Backend = "statevector",
         shots: int | None = None,
+        mitigation: str | Mapping[str, Any] | None = None,
         gradient: str = "auto",
         layer_options: Mapping[str, Any] | None = None,
         dtype: torch.dtype | None = None,
@@ -114,6 +117,7 @@ class QNNEstimator(BaseEstimator):
         self.reupload = reupload
         self.backend = backend
         self.shots = shots
+        self.mitigation = mitigation
         self.gradient = gradient
         self.layer_options = layer_options
         self.dtype = dtype
@@ -195,6 +199,8 @@ class QNNEstimator(BaseEstimator):
             dtype = torch.float32 if X.dtype == np.float32 else torch.float64
         named = ("n_qubits", "n_layers", "n_quantum", "encoding", "ansatz", "reupload", "backend", "shots", "gradient")
         own = {name: getattr(self, name) for name in named} | {"seed": seed, "dtype": dtype}
+        if self.mitigation is not None:
+            own["mitigation"] = self.mitigation
         further = _further("layer_options", self.layer_options, own)
         return QuantumNeuralNetwork(X.shape[1], self.n_hidden, n_outputs, **own, **further)
 
