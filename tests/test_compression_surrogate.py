@@ -101,6 +101,28 @@ def test_the_series_is_the_layer_everywhere(case):
     assert series(x.float()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("n_inputs", [8, 9])
+def test_layers_of_many_inputs(n_inputs):
+    """A Fourier transform over more than 7 axes at once is none of MKL's."""
+    circuit = qnn.QuantumLayer(n_inputs, 1, seed=0, dtype=torch.float64)
+    series, report = surrogate(circuit, device=None)
+    x = torch.rand(20, n_inputs, generator=torch.Generator().manual_seed(1)).double() * 60 - 30
+    assert report.details["queries"] == 3**n_inputs
+    assert torch.allclose(series(x), circuit(x), rtol=0, atol=EXACT)
+
+
+def test_all_layers_are_checked_before_a_circuit_runs():
+    net = torch.nn.Sequential(layer(2, 1), torch.nn.Linear(2, 4), layer(4, 2)).double()
+    data = torch.zeros(5, 2).double(), torch.zeros(5).long()
+    for options, told in (
+        ({"max_queries": 100}, "at least 625"),
+        ({"method": "random", "n_queries": 10**6}, "at most"),
+    ):
+        with measure_usage() as used, pytest.raises(ArgumentError, match=told):
+            surrogate(net, data, **options)
+        assert used.circuits == 0
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_queries_follow_from_gates_and_angle_map(case):
     build, n_queries = CASES[case]

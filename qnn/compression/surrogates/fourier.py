@@ -30,7 +30,10 @@ def series_of(frequencies: Sequence[Frequencies], values: torch.Tensor, toleranc
     """
     sizes = [f.n_queries for f in frequencies]
     shaped = values.detach().double().reshape(*sizes, values.shape[1])
-    coefficients = torch.fft.fftn(shaped, dim=list(range(len(sizes)))).reshape(-1, values.shape[1]) / math.prod(sizes)
+    coefficients = shaped.to(torch.complex128)
+    for axis in range(len(sizes)):  # one by one: MKL, which torch calls, transforms at most 7 axes at once
+        coefficients = torch.fft.fft(coefficients, dim=axis)
+    coefficients = coefficients.reshape(-1, values.shape[1]) / math.prod(sizes)
     numbers = [np.fft.fftfreq(n, 1.0 / n).round().astype(int) for n in sizes]
     orders = np.stack(np.meshgrid(*numbers, indexing="ij"), axis=-1).reshape(-1, len(sizes))
     kept = torch.from_numpy(_first_positive(orders)).to(values.device)

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -19,7 +20,7 @@ from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.report import CompressionReport
 from qnn.compression.surrogates.fourier import grid, series_of
 from qnn.compression.surrogates.random_features import QUERIES, draw_frequencies, ridge_regression, shortcoming
-from qnn.compression.surrogates.spectrum import Encoding, encodings_of, frequencies_of
+from qnn.compression.surrogates.spectrum import Encoding, Frequencies, encodings_of, frequencies_of
 from qnn.errors import ArgumentError, DtypeError, PoorFitWarning, QnnError, ShapeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import FourierSurrogate, QuantumLayer
@@ -93,6 +94,7 @@ def surrogate(
     options = _Options(method, max_queries, tolerance, n_frequencies, n_queries, ridge, seed)
     layers = _layers(model)
     rows = _training_rows(data) if method == "random" and data is not None else None
+    plans = {name: options.plan(layer) for name, layer in layers.items()}  # all of them before any circuit runs
     measuring = Measuring(None if isinstance(data, Tensor) else data, device=device)
     measuring.add("model", model)  # before any query
     made: dict[str, FourierSurrogate] = {}
@@ -100,12 +102,21 @@ def surrogate(
     with same_samples(model):
         inputs = _inputs_of(model, layers, rows)
         for name, layer in layers.items():
-            made[name], facts = options.series(name, layer, inputs.get(name))
+            made[name], facts = options.series(name, layer, plans[name], inputs.get(name))
             details |= {f"{name}: {fact}" if name else fact: value for fact, value in facts.items()}
     new = _replaced(model, layers, made)
     measuring.add("surrogate", new)
     name = "Fourier series" if method == "fourier" else "random Fourier features"
     return new, CompressionReport(f"classical surrogate, {name}", measuring.finish(), details)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a layer's circuit says, checked: an exact series has `periodic`, a fitted one `drawn`, shape (K, D)."""
+
+    encodings: Sequence[Encoding]
+    periodic: Sequence[Frequencies] = ()
+    drawn: Tensor | None = None
 
 
 class _Options:
@@ -127,23 +138,22 @@ class _Options:
         self.method, self.max_queries, self.tolerance = method, max_queries, tolerance
         self.n_frequencies, self.n_queries, self.ridge, self.seed = n_frequencies, n_queries, ridge, checked_seed(seed)
 
-    def series(self, name: str, layer: QuantumLayer, inputs: Tensor | None) -> tuple[FourierSurrogate, dict[str, Any]]:
-        """The series of a layer, and what there is to say about it; warns where a constant would do as well."""
+    def plan(self, layer: QuantumLayer) -> _Plan:
+        """What there is to know before a query; refuses what cannot be replaced."""
         if not layer.n_inputs:
             raise ArgumentError(
                 "`model` must have quantum layers with inputs; got one without, whose outputs are constants. "
                 "Put a module that returns these in its place."
             )
         encodings = encodings_of(layer)
-        if self.method == "fourier":
-            return self._exact(layer, encodings)
-        series, facts, poor = self._random(layer, encodings, inputs)
-        if poor is not None:
-            layer_named = f'the layer "{name}"' if name else "the layer"
-            warnings.warn(f"The random Fourier features of {layer_named} {poor}", PoorFitWarning, stacklevel=3)
-        return series, facts
-
-    def _exact(self, layer: QuantumLayer, encodings: Sequence[Encoding]) -> tuple[FourierSurrogate, dict[str, Any]]:
+        if self.method == "random":
+            drawn = draw_frequencies(encodings, layer.n_inputs, self.n_frequencies, self.seed or 0)
+            if self.n_queries is not None and self.n_queries > self.max_queries:
+                raise ArgumentError(
+                    f"`n_queries` must be at most `max_queries`, {self.max_queries:,}; got {self.n_queries:,}. "
+                    "Raise `max_queries`."
+                )
+            return _Plan(encodings, drawn=drawn)
         frequencies = frequencies_of(encodings, layer.n_inputs)
         count = math.prod(f.n_queries for f in frequencies)
         if count > self.max_queries:
@@ -152,9 +162,26 @@ class _Options:
                 f"`max_queries` must be at least {count:,} ({sizes}) for an exact surrogate of this layer; got "
                 f'{self.max_queries:,}. Raise it, or use method="random".'
             )
+        return _Plan(encodings, periodic=frequencies)
+
+    def series(
+        self, name: str, layer: QuantumLayer, plan: _Plan, inputs: Tensor | None
+    ) -> tuple[FourierSurrogate, dict[str, Any]]:
+        """The series of a layer, and what there is to say about it; warns where a constant would do as well."""
+        if plan.drawn is None:
+            return self._exact(layer, plan.periodic)
+        series, facts, poor = self._random(layer, plan.encodings, plan.drawn, inputs)
+        if poor is not None:
+            layer_named = f'the layer "{name}"' if name else "the layer"
+            warnings.warn(f"The random Fourier features of {layer_named} {poor}", PoorFitWarning, stacklevel=3)
+        return series, facts
+
+    def _exact(
+        self, layer: QuantumLayer, frequencies: Sequence[Frequencies]
+    ) -> tuple[FourierSurrogate, dict[str, Any]]:
         found = _query(layer, grid(frequencies))
         series = series_of(frequencies, found.values, self.tolerance)
-        facts = {"queries": count, "frequencies": len(series.frequencies)}
+        facts = {"queries": len(found.values), "frequencies": len(series.frequencies)}
         if found.variance is not None:
             return series, facts | {"standard error of an output": float(found.variance.mean().sqrt())}
         places = torch.rand(_CHECKED, layer.n_inputs, generator=_generator(0), dtype=torch.float64)
@@ -163,15 +190,10 @@ class _Options:
         return series, facts | {f"largest error at {_CHECKED} further places": float(apart.abs().max())}
 
     def _random(
-        self, layer: QuantumLayer, encodings: Sequence[Encoding], inputs: Tensor | None
+        self, layer: QuantumLayer, encodings: Sequence[Encoding], frequencies: Tensor, inputs: Tensor | None
     ) -> tuple[FourierSurrogate, dict[str, Any], str | None]:
         """A fitted series, its errors on queries that were held out, and what to do where these are too large."""
-        frequencies = draw_frequencies(encodings, layer.n_inputs, self.n_frequencies, self.seed or 0)
         wanted = min(QUERIES * len(frequencies), self.max_queries) if self.n_queries is None else self.n_queries
-        if wanted > self.max_queries:
-            raise ArgumentError(
-                f"`n_queries` must be at most `max_queries`, {self.max_queries:,}; got {wanted:,}. Raise `max_queries`."
-            )
         places = self._places(layer, encodings, inputs, wanted)
         held = round(_HELD_OUT * len(places))
         if len(places) < 5:
