@@ -57,6 +57,7 @@ def make_record(cell: Cell, right: np.ndarray) -> Record:
         backend=contestant.backend,
         shots=contestant.shots,
         noise=contestant.noise,
+        mitigation=contestant.mitigation,
         gradient=contestant.gradient,
         seed=cell.seed,
         split_seed=cell.split_seed,

@@ -1,6 +1,7 @@
 """From options to a study: tables, budgets, contestants, and the command that makes it again."""
 
 import argparse
+import json
 import shlex
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pytest
 from qnn.cli import compare as verb
 from qnn.comparison.budget import MAX_TUNING_TRIALS, learning_rate_grid
 from qnn.comparison.define import define_study
+from qnn.comparison.study import Study
 from qnn.errors import ArgumentError, UnknownNameError
 
 
@@ -85,6 +87,8 @@ def test_no_cnn_by_default_where_rows_are_not_images():
         "qnn compare --task iris --task moons --models mlp --models logistic --shuffle-labels --split-seed 4",
         "qnn compare --models hybrid@aer,mlp --shots 64 --reduced-train 50 --reduced-epochs 2 --n-qubits 3",
         "qnn compare --batch-size 8 --tuning-trials 1 --n-layers 1 --models mlp",
+        "qnn compare --models hybrid@aer,mlp --mitigation zne+readout",
+        """qnn compare --models hybrid@aer,mlp --mitigation '{"zne": [1, 3], "extrapolation": "linear"}'""",
     ],
 )
 def test_the_command_makes_the_same_study_again(line):
@@ -103,6 +107,7 @@ OPTIONS = {
     "n_train": 100,
     "reduced_train": 50,
     "shots": 64,
+    "mitigation": "readout",
     "tuning_trials": 1,
     "n_qubits": 3,
     "n_layers": 1,
@@ -120,6 +125,38 @@ def test_every_option_changes_the_study_and_its_cells(name):
 
 def test_every_option_of_the_command_line_is_tested_above():
     assert set(OPTIONS) == set(verb._STUDY_OPTIONS)
+
+
+def test_mitigation_is_of_those_that_have_shots_or_noise_and_their_names_say_so():
+    models = "hybrid@statevector,hybrid@aer,hybrid@aer+fake_manila,mlp-matched"
+    study = define_study("iris", models, mitigation={"zne": (1, 3), "readout": True})
+    exact, sampled, noisy, matched = study.tables[1].contestants
+    assert (exact.mitigation, matched.mitigation) == (None, None)
+    assert sampled.mitigation == noisy.mitigation == '{"readout": true, "zne": [1, 3]}'
+    names = [exact.name, sampled.name, noisy.name, matched.name]
+    assert names == [
+        "hybrid@statevector",
+        "hybrid@aer (readout+zne mitigated)",
+        "hybrid@aer+fake_manila (readout+zne mitigated)",
+        "mlp-matched",
+    ]
+    assert study.tables[1].primary == names[1] and (sampled.backend, noisy.noise) == ("aer", "fake_manila")
+    assert Study.from_dict(json.loads(json.dumps(study.as_dict()))) == study
+    assert define_study("iris", models, mitigation='{"zne": [1, 3], "readout": true}') == study
+
+
+def test_shift_rules_do_not_hold_for_every_mitigation():
+    for mitigation, gradient in (
+        ("zne", "parameter-shift"),
+        ({"readout": True, "clip": True}, "finite-difference"),
+    ):
+        (table,) = define_study("iris", "hybrid@aer", mitigation=mitigation).tables
+        assert table.contestants[0].gradient == gradient
+
+
+def test_ids_without_mitigation_are_those_from_before_there_was_any():
+    study = define_study("iris", "hybrid@aer,mlp", seeds=1)
+    assert study.id == "dd01577d8e4ffb7c" and study.cells()[0].id == "47db5768b38cd0f8"
 
 
 def test_cells_are_unique_and_ordered():
@@ -161,6 +198,13 @@ def test_learning_rate_grids_are_nested():
         ),
         ({"reduced_train": 3}, ArgumentError, "`reduced_train` must be from 10"),
         ({"shots": 0}, ArgumentError, "`shots` must be a positive integer"),
+        ({"mitigation": "readot"}, UnknownNameError, 'No mitigation named "readot". Did you mean "readout"'),
+        ({"mitigation": "{zne}"}, ArgumentError, "`mitigation` must be JSON after a brace"),
+        (
+            {"models": "hybrid@statevector,mlp", "mitigation": "zne"},
+            ArgumentError,
+            "`mitigation` must come with a contestant that has shots or noise; got hybrid@statevector, mlp. Add",
+        ),
         ({"tuning_trials": 8}, ArgumentError, "`tuning_trials` must be an integer from 1 to 7; got 8"),
         ({"n_qubits": 0}, ArgumentError, "`n_qubits` must be a positive integer"),
         ({"n_layers": 1.5}, ArgumentError, "`n_layers` must be a positive integer; got 1.5"),

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import qnn
 from qnn.baselines import count_weights
 from qnn.cli import main
 from qnn.comparison import Comparison
 from qnn.comparison.contestants import build_model, count_quantum_weights, parse_contestant
+from qnn.errors import UnknownNameError
 from qnn.tasks import load_task
 
 MODELS = "hybrid@statevector,hybrid@aer,hybrid@aer+fake_manila,mlp-matched"
@@ -55,6 +57,31 @@ def test_shots_and_noise_change_results_and_nothing_else_does(run):
         (r.n_train, r.epochs, r.batch_size, r.tuning_trials) for r in run.records if r.table == "shots and noise"
     }
     assert budgets == {(12, 1, 8, 1)}
+
+
+def test_a_mitigated_number_never_looks_like_one_that_is_not(run, tmp_path):
+    """In the record, in every table and in the report; its calibration is counted."""
+    options = {"epochs": 2, "reduced_train": 12, "reduced_epochs": 1, "tuning_trials": 1, "n_qubits": 2, "n_layers": 1}
+    options |= {"seeds": 1, "shots": 64, "mitigation": {"readout": True, "calibration_shots": 500}, "progress": False}
+    found = qnn.compare("iris", "hybrid@aer+fake_manila,mlp-matched", out=tmp_path / "run", jobs=0, **options)
+    name = "hybrid@aer+fake_manila (readout mitigated)"
+    mitigated, classical = Comparison.load(found.out).records
+    assert (mitigated.model, mitigated.backend, mitigated.noise) == (name, "aer", "fake_manila")
+    assert (mitigated.mitigation, classical.mitigation) == ('{"readout": true, "calibration_shots": 500}', None)
+    without = next(r for r in run.records if r.noise == "fake_manila" and r.seed == 0)
+    assert without.mitigation is None and without.test_loss != mitigated.test_loss
+    assert mitigated.circuits == without.circuits + 2 and mitigated.total_shots == without.total_shots + 2 * 500
+    assert f"| {name} |" in found.table() and f"{name} and mlp-matched" in found.verdict
+    assert name.replace(" (", "\n(") in [text.get_text() for text in found.figures["curves"].legends[0].texts]
+    html = (found.out / "report.html").read_text()
+    assert name in html and "errors mitigated by {&#34;readout&#34;: true, &#34;calibration_shots&#34;: 500}" in html
+
+
+def test_options_that_a_comparison_does_not_have_are_named():
+    with pytest.raises(
+        UnknownNameError, match=r'No option of a comparison named "mitgation"\. Did you mean "mitigation"'
+    ):
+        qnn.compare("iris", "mlp", mitgation="readout")
 
 
 def test_sampled_results_repeat(run, tmp_path):

@@ -35,12 +35,20 @@ def test_records_come_back_as_they_were(stored, records):
 
 def test_the_fields_of_the_design_are_there(records):
     fixed = (
-        "task model backend shots noise seed n_train n_test epochs steps test_accuracy train_accuracy test_loss "
-        "n_weights n_quantum_weights circuits total_shots jobs measured"
+        "task model backend shots noise mitigation seed n_train n_test epochs steps test_accuracy train_accuracy "
+        "test_loss n_weights n_quantum_weights circuits total_shots jobs measured"
     )
     row = records[0].as_dict()
     assert set(fixed.split()) <= set(row)
     assert set(row["measured"]) == {"device", "wall_s", "peak_memory_bytes", "versions"}
+
+
+def test_records_from_before_there_was_mitigation(records):
+    row = records[0].as_dict()
+    assert row.pop("mitigation") is None
+    assert record_from_dict(row) == records[0]
+    with pytest.raises(RecordError, match=r"field `mitigation` must be str \| None; got True"):
+        record_from_dict(row | {"mitigation": True})
 
 
 def test_correct_rows_are_numbers(records):

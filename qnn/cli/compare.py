@@ -18,6 +18,7 @@ _STUDY_OPTIONS = (
     "n_train",
     "reduced_train",
     "shots",
+    "mitigation",
     "tuning_trials",
     "n_qubits",
     "n_layers",
@@ -75,6 +76,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         None,
     )
     _add_number(parser, "--shots", "shots per executed circuit", defaults.SHOTS)
+    parser.add_argument(
+        "--mitigation",
+        metavar="NAME",
+        help="of errors of all that have shots or noise: readout, zne or readout+zne; or JSON, such as "
+        "'{\"zne\": [1, 3]}' (default: none)",
+    )
     _add_number(parser, "--tuning-trials", "learning rates tried for each contestant", defaults.TUNING_TRIALS)
     _add_number(parser, "--n-qubits", "wires of the quantum layer", defaults.N_QUBITS)
     _add_number(parser, "--n-layers", "layers of its ansatz", defaults.N_LAYERS)

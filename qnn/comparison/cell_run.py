@@ -41,7 +41,8 @@ def run_cell(cell: Cell, learning_rate: float, run: str | None = None) -> Record
         device = torch.device(training_device(cell.contestant.quantum))
         model.to(device)
         config = _config(cell, learning_rate, device)
-        _warm_up(model, task, config)
+        with run_scope():  # which calibrates for itself: the training counts its own
+            _warm_up(model, task, config)
         memory, started = PeakMemory(device), time.perf_counter()
         history = fit(model, task, config)
         wall_s, peak = time.perf_counter() - started, memory.read()
@@ -59,6 +60,7 @@ def run_cell(cell: Cell, learning_rate: float, run: str | None = None) -> Record
         backend=contestant.backend,
         shots=contestant.shots,
         noise=contestant.noise,
+        mitigation=contestant.mitigation,
         gradient=contestant.gradient,
         seed=cell.seed,
         split_seed=cell.split_seed,

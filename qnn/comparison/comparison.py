@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from qnn.comparison.report import Report
 from qnn.comparison.runner import run_study
 from qnn.comparison.study import Study
 from qnn.comparison.verdict import Verdict
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,8 +111,8 @@ def compare(
             or else (Ray, Spark) one on this machine. See docs/engines.md.
         progress: show a progress bar on stderr.
         **options: of the study, see `define_study`: seeds (how many), epochs, reduced_epochs, batch_size,
-            reduced_batch_size, n_train, reduced_train, shots, tuning_trials, n_qubits, n_layers, split_seed,
-            shuffle_labels.
+            reduced_batch_size, n_train, reduced_train, shots, mitigation (of errors of all that have shots or noise),
+            tuning_trials, n_qubits, n_layers, split_seed, shuffle_labels.
 
     Returns:
         The finished comparison; its files are in the run folder.
@@ -133,6 +134,7 @@ def compare(
     where = Engine.parse(engine)
     if jobs == 0 and where.kind != "local":
         raise ArgumentError(f'`jobs` must be 1 or more with engine="{where}"; got 0. Leave it out for all CPUs there.')
+    _check_known(options)
     study = define_study(task, models, **options)
     path = Path(out) if out is not None else default_out(study)
     with RunFolder(path).open(study) as folder:
@@ -140,6 +142,15 @@ def compare(
         comparison = Comparison(study, records, path)
         comparison.write()
     return comparison
+
+
+def _check_known(options: dict[str, Any]) -> None:
+    """Refuse options that a comparison does not have."""
+    known = [*inspect.signature(define_study).parameters, *inspect.signature(compare).parameters]
+    known.remove("options")
+    for name in options:
+        if name not in known:
+            raise unknown_name("option of a comparison", name, set(known))
 
 
 def default_out(study: Study) -> Path:

@@ -6,10 +6,13 @@ Grammar: `hybrid@BACKEND`, `hybrid@BACKEND+NOISE`, or the name of a classical ba
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import torch
 
 from qnn.backends.base import Backend
+from qnn.backends.mitigation.written import from_text, methods_of
 from qnn.backends.registry import resolve
 from qnn.baselines import build_baseline, count_weights, list_baselines
 from qnn.comparison.budget import OBSERVABLES
@@ -31,7 +34,9 @@ DEFAULT_MODELS = (
 _SAMPLED = ("aer",)  # backends that are compared with shots, beside those that can do nothing else
 
 
-def parse_contestant(name: str, *, n_qubits: int, n_layers: int, shots: int) -> Contestant:
+def parse_contestant(
+    name: str, *, n_qubits: int, n_layers: int, shots: int, mitigation: str | None = None
+) -> Contestant:
     """The contestant of that name.
 
     Args:
@@ -39,8 +44,10 @@ def parse_contestant(name: str, *, n_qubits: int, n_layers: int, shots: int) -> 
         n_qubits: wires of the quantum layer.
         n_layers: layers of its ansatz.
         shots: shots per circuit on backends that sample.
+        mitigation: of the errors of hybrids that sample, as text; the name then says so.
 
     Raises:
+        ArgumentError, CapabilityError: a backend that cannot be used like that.
         UnknownNameError: neither a baseline, nor a backend, nor a noise model is called that.
 
     Example:
@@ -76,7 +83,12 @@ def parse_contestant(name: str, *, n_qubits: int, n_layers: int, shots: int) -> 
         n_layers=n_layers,
         observables=OBSERVABLES,
     )
-    _backend(contestant)  # misspelt names and missing packages are found here, before anything runs
+    if mitigation is not None and sampled:
+        mitigated = f"{name} ({methods_of(mitigation)} mitigated)"
+        contestant = replace(contestant, name=mitigated, mitigation=mitigation)
+    made = _backend(contestant)  # misspelt names and missing packages are found here, before anything runs
+    if sampled and not made.capabilities.linear:
+        return replace(contestant, gradient="finite-difference")
     return contestant
 
 
@@ -137,5 +149,7 @@ def _hybrid(contestant: Contestant, task: TaskData, seed: int, backend: str | Ba
 
 
 def _backend(contestant: Contestant) -> Backend:
-    options = {} if contestant.noise is None else {"noise": contestant.noise}
+    options: dict[str, Any] = {} if contestant.noise is None else {"noise": contestant.noise}
+    if contestant.mitigation is not None:
+        options["mitigation"] = from_text(contestant.mitigation)
     return resolve(contestant.backend or "", **options)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from qnn.backends.mitigation.written import to_text
 from qnn.comparison import budget as defaults
 from qnn.comparison.budget import Budget, learning_rate_grid, require_positive
 from qnn.comparison.contestants import DEFAULT_MODELS, find_unsuitable, parse_contestant
@@ -30,6 +31,7 @@ def define_study(
     n_train: int | None = None,
     reduced_train: int | None = None,
     shots: int = defaults.SHOTS,
+    mitigation: str | Mapping[str, Any] | None = None,
     tuning_trials: int = defaults.TUNING_TRIALS,
     n_qubits: int = defaults.N_QUBITS,
     n_layers: int = defaults.N_LAYERS,
@@ -49,6 +51,8 @@ def define_study(
         n_train: training rows of the full data table; None is all.
         reduced_train: training rows of the shots and noise table.
         shots: per executed circuit.
+        mitigation: of the errors of all contestants with shots or noise, "readout", "zne", "readout+zne", a dictionary
+            of options (see `qnn.backends.Mitigated`) or such a dictionary as JSON; their names say so. None is none.
         tuning_trials: learning rates that each contestant may try, 1 to 7.
         n_qubits: wires of the quantum layer.
         n_layers: layers of its ansatz.
@@ -64,8 +68,12 @@ def define_study(
     for name, value in {"seeds": seeds, "shots": shots, "n_qubits": n_qubits, "n_layers": n_layers}.items():
         require_positive(name, value)
     names = _default_models(loaded) if models is None else list(dict.fromkeys(_names("models", models)))
-    contestants = tuple(parse_contestant(n, n_qubits=n_qubits, n_layers=n_layers, shots=shots) for n in names)
+    against = None if mitigation is None else to_text(mitigation)
+    contestants = tuple(
+        parse_contestant(name, n_qubits=n_qubits, n_layers=n_layers, shots=shots, mitigation=against) for name in names
+    )
     _require_suitable(contestants, loaded)
+    _require_mitigated(against, contestants)
     rates = learning_rate_grid(tuning_trials)
     full = Budget(n_train, _first(epochs, defaults.FULL_EPOCHS), _first(batch_size, defaults.FULL_BATCH_SIZE), rates)
     reduced_rows = _first(reduced_train, defaults.REDUCED_TRAIN)
@@ -88,6 +96,7 @@ def define_study(
         "n-train": n_train,
         "reduced-train": reduced_rows if all(reduced_rows <= len(t.train) for t in loaded) else None,
         "shots": shots,
+        "mitigation": against,
         "tuning-trials": tuning_trials,
         "n-qubits": n_qubits,
         "n-layers": n_layers,
@@ -165,6 +174,15 @@ def _require_suitable(contestants: Sequence[Contestant], tasks: Sequence[TaskDat
                 f'`models` must fit every task; got "{contestant.name}", which needs images, and the task '
                 f'"{task.name}" has none. Leave "{contestant.name}" out, or compare on "digits".'
             )
+
+
+def _require_mitigated(mitigation: str | None, contestants: Sequence[Contestant]) -> None:
+    if mitigation is not None and not any(contestant.mitigation for contestant in contestants):
+        names = ", ".join(contestant.name for contestant in contestants)
+        raise ArgumentError(
+            f"`mitigation` must come with a contestant that has shots or noise; got {names}. "
+            'Add "hybrid@aer+fake_manila" to `models`, or leave `mitigation` out.'
+        )
 
 
 def _require_rows(argument: str, rows: int | None, tasks: Sequence[TaskData]) -> None:

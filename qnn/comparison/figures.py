@@ -108,7 +108,7 @@ def _interval(axes: Axes, y: float, estimate: float, low: float, high: float, lo
 
 def _rows(axes: Axes, panel: Panel, names: bool) -> None:
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)
-    axes.set_yticks(range(len(panel.rows)), [row.name for row in panel.rows] if names else [])
+    axes.set_yticks(range(len(panel.rows)), [_shown(row.name) for row in panel.rows] if names else [])
     axes.tick_params(axis="y", length=0, labelsize=9, labelcolor=INK)
     axes.grid(axis="x", color="#e4e4e4", linewidth=0.8)
     _quiet_frame(axes)
@@ -189,7 +189,7 @@ def _legend(figure: Figure, panels: Sequence[Panel], look: dict[str, Look], *, l
     ]
     figure.legend(
         handles,
-        names,
+        [_shown(name) for name in names],
         loc="outside lower center",
         ncols=min(4, len(names)),
         frameon=False,
@@ -209,6 +209,11 @@ def _quiet_frame(axes: Axes) -> None:
     axes.spines["bottom"].set_color(QUIET)
     axes.tick_params(colors=INK, labelsize=8.5)
     axes.set_axisbelow(True)
+
+
+def _shown(name: str) -> str:
+    """A name, with what is said of it below, as in the name of a mitigated contestant: together they are too wide."""
+    return name.replace(" (", "\n(")
 
 
 def _title(panel: Panel) -> str:

@@ -25,6 +25,7 @@ class Record:
         cell: content id of the cell.
         table, task, model: where it belongs; `model` is the contestant's name.
         backend, shots, noise, gradient: of the quantum part, None for a classical model; `shots` None is exact.
+        mitigation: of errors of the quantum part, as text; None is none, also where the line does not have it.
         seed, split_seed, shuffle_labels: what was random.
         n_train, n_validation, n_test: rows of each part.
         epochs, batch_size, learning_rate, tuning_trials: the budget, and the rate that tuning chose.
@@ -47,6 +48,7 @@ class Record:
     backend: str | None
     shots: int | None
     noise: str | None
+    mitigation: str | None = field(default=None, kw_only=True)
     gradient: str | None
     seed: int
     split_seed: int
@@ -94,6 +96,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "dict": (dict,),
     "None": (type(None),),
 }
+_LATER = ("mitigation",)  # fields that records of earlier versions do not have
 _MEASURED: dict[str, tuple[type, ...]] = {
     "device": (str,),
     "wall_s": (int, float),
@@ -112,7 +115,7 @@ def record_from_dict(data: Any, where: str = "record") -> Record:
         raise _bad(where, "must be a JSON object", f"got {type(data).__name__}")
     known = {item.name: str(item.type) for item in fields(Record)}
     for name in known:
-        if name not in data:
+        if name not in data and name not in _LATER:
             raise _bad(where, f"must have the field `{name}`", "it is missing")
     for name, value in data.items():
         if name not in known:

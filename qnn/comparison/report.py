@@ -174,8 +174,9 @@ def describe(contestant: Contestant, n_weights: Sequence[int]) -> str:
     if contestant.shots is None and contestant.noise is None:
         return f'{shape} Exact values on the backend "{contestant.backend}".'
     noise = f' with the noise model of "{contestant.noise}", readout error included' if contestant.noise else ""
+    mitigated = f"; errors mitigated by {contestant.mitigation}" if contestant.mitigation else ""
     return (
-        f'{shape} {contestant.shots} shots per circuit on the backend "{contestant.backend}"{noise}; '
+        f'{shape} {contestant.shots} shots per circuit on the backend "{contestant.backend}"{noise}{mitigated}; '
         f"gradient by {contestant.gradient}."
     )
 

@@ -22,7 +22,7 @@ class Contestant:
     """One model under comparison, described by data alone.
 
     Attributes:
-        name: as typed by the user, such as "hybrid@aer+fake_manila" or "mlp".
+        name: as typed by the user, such as "hybrid@aer+fake_manila" or "mlp"; where it is mitigated, this is said.
         family: "hybrid" or "classical".
         backend: where circuits run; None for a classical model.
         noise: name of the noise model, or None.
@@ -31,6 +31,7 @@ class Contestant:
         n_qubits: wires of the quantum layer, also of the one that "mlp-matched" is matched to.
         n_layers: layers of the ansatz, as above.
         observables: what the quantum layer measures, as above.
+        mitigation: of errors, as `qnn.backends.mitigation.written` has it as text; None is none.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Contestant:
     n_qubits: int | None = None
     n_layers: int | None = None
     observables: str | None = None
+    mitigation: str | None = None
 
     @property
     def quantum(self) -> bool:
@@ -92,7 +94,7 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """Content id: equal exactly for cells that must give the same result."""
-        return fingerprint({"schema": SCHEMA, **asdict(self)})
+        return fingerprint({"schema": SCHEMA, **asdict(self, dict_factory=_plain)})
 
     @property
     def label(self) -> str:
@@ -134,7 +136,7 @@ class Study:
 
     def definition(self) -> dict[str, Any]:
         """All that decides results, as plain data."""
-        data = asdict(self)
+        data = asdict(self, dict_factory=_plain)
         del data["command"]
         return {"schema": SCHEMA, **data}
 
@@ -179,6 +181,11 @@ class Study:
             shuffle_labels=data["shuffle_labels"],
             command=data["command"],
         )
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dataclass as plain data; nothing about mitigation where there is none, as before there was any."""
+    return {name: value for name, value in items if name != "mitigation" or value is not None}
 
 
 def _table_from_dict(data: dict[str, Any]) -> Table:
