@@ -4,13 +4,15 @@ python tests/pipeline_training.py
 """
 
 import json
+import re
+from collections import OrderedDict
 
 import torch
 from ranks import in_processes
 
 import qnn
 from qnn.compression import GradientPruning
-from qnn.errors import ArgumentError, CheckpointError
+from qnn.errors import ArgumentError, CheckpointError, QnnError
 from qnn.training import BudgetGuard, Pipeline, fit
 
 CASES = {
@@ -24,15 +26,16 @@ CASES = {
 
 def trained(case, staged):
     torch.manual_seed(0)
-    first = torch.nn.Tanh()
+    first = tanh = torch.nn.Tanh()
     if case == "pruned in both":
         first = torch.nn.Sequential(
             torch.nn.Linear(16, 2), qnn.QuantumLayer(2, 2, seed=2, **CASES[case]), torch.nn.Linear(2, 16)
         )
-    model = torch.nn.Sequential(
-        torch.nn.Linear(6, 16), first, torch.nn.Linear(16, 2),
-        qnn.QuantumLayer(2, 1, seed=1, **CASES[case]), torch.nn.Linear(2, 3),
-    ).double()  # fmt: skip
+    parts = {
+        "trunk": torch.nn.Linear(6, 16), "activation": first, "projection": torch.nn.Linear(16, 2), "again": tanh,
+        "circuit": qnn.QuantumLayer(2, 1, seed=1, **CASES[case]), "head": torch.nn.Linear(2, 3),
+    }  # fmt: skip
+    model = torch.nn.Sequential(OrderedDict(parts)).double()
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(22, 6, dtype=torch.float64, generator=generator)
     y = torch.randint(0, 3, (22,), generator=generator)
@@ -60,9 +63,19 @@ def trained(case, staged):
             try:  # the circuit of one stage has no shifted copies: both refuse it
                 fit(placed, (x, y), epochs=1, callbacks=[GradientPruning()], progress=False)
             except ArgumentError as error:
-                assert 'got "adjoint" in the layer "stage.1"' in str(error), error
+                assert 'got "adjoint" in the layer "stage.circuit"' in str(error), error
             else:
                 raise AssertionError("adjoint gradients were pruned")
+            for data, told in (
+                ((x[:, :5], y), r"`data` must have rows that the model takes.* \(5,\)"),
+                ((x, y + 2), "3 outputs"),
+            ):
+                try:  # what the other stage does not take
+                    fit(placed, data, epochs=1, progress=False)
+                except QnnError as error:
+                    assert re.search(told, str(error)), error
+                else:
+                    raise AssertionError("data that do not fit were accepted")
         stopped = fit(placed, (x, y), epochs=9, batch_size=8, progress=False, callbacks=[BudgetGuard(max_circuits=200)])
         assert 0 < stopped.steps < 27, "both processes stop where one sees the budget end"
         assert stopped.usage.circuits > 0

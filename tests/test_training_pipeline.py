@@ -11,7 +11,11 @@ from pipeline_training import CASES, trained
 
 from qnn.errors import ArgumentError, DtypeError
 from qnn.training import Pipeline
-from qnn.training.pipeline import _check_stages, _checked_cuts
+
+
+class Scaled(torch.nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) * 2 + 1
 
 
 @pytest.mark.slow
@@ -29,30 +33,9 @@ def test_two_stages_end_with_the_weights_and_losses_of_one_process():
 def test_what_cannot_be_a_pipeline_is_refused():
     with pytest.raises(DtypeError, match=r"`model` must be a torch.nn.Sequential; got Linear"):
         Pipeline(torch.nn.Linear(2, 2))
+    with pytest.raises(DtypeError, match="got Scaled with a `forward` of its own"):
+        Pipeline(Scaled(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)))
     with pytest.raises(ArgumentError, match="`microbatches` must be a whole number above 0; got 0"):
         Pipeline(torch.nn.Sequential(torch.nn.Linear(2, 2)), microbatches=0)
     with pytest.raises(ArgumentError, match=r"must have two processes or more.*got 1. Start the program by torchrun"):
         Pipeline(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)))
-
-
-def test_stages_that_cannot_be_trained_apart_are_refused():
-    linear, drop = torch.nn.Linear(2, 2), torch.nn.Dropout(0.5)
-    for model, told in (
-        ((linear, torch.nn.Tanh()), "stage 1 has parts 1 to 1 and none"),
-        ((linear, linear), "stages 0 and 1 do"),
-        ((linear, torch.nn.Sequential(drop, torch.nn.Linear(2, 2))), r"got Dropout.* in stage 1"),
-    ):
-        with pytest.raises(ArgumentError, match=told):
-            _check_stages(torch.nn.Sequential(*model), (0, 1, 2))
-
-
-def test_cuts():
-    model = torch.nn.Sequential(
-        torch.nn.Linear(100, 100), torch.nn.Tanh(), torch.nn.Linear(100, 2), torch.nn.Linear(2, 2)
-    )
-    assert _checked_cuts(model, None, 2) == (1,)
-    assert _checked_cuts(model, None, 4) == (1, 2, 3)
-    assert _checked_cuts(model, [3], 2) == (3,)
-    for cuts in ([0], [4], [1, 2], [], [1.5]):
-        with pytest.raises(ArgumentError, match="`cuts` must be 1 rising numbers between 1 and 3"):
-            _checked_cuts(model, cuts, 2)

@@ -7,7 +7,7 @@ Rows go through the stages in microbatches, so that stages work at the same time
 from __future__ import annotations
 
 import copy
-import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,10 +17,11 @@ from torch import Tensor
 
 from qnn._integers import whole
 from qnn._seeding import StepScope, current_scope, step_scope
-from qnn.errors import ArgumentError, DtypeError
+from qnn.errors import ArgumentError
 from qnn.training.losses import OwnLoss
 from qnn.training.optimizers import needs_closure
 from qnn.training.processes import Stages, World, join_world
+from qnn.training.stages import check_stages, checked_cuts, checked_model, passed_on
 
 ShareOfLoss = Callable[[Tensor, Tensor], Tensor]  # (outputs, numbers of rows in the batch) -> scalar
 
@@ -40,8 +41,9 @@ class Pipeline(torch.nn.Module):
         device: where this process computes; None is where the stage's first weight is.
 
     Raises:
-        DtypeError: `model` is no Sequential.
-        ArgumentError: the processes are fewer than two or more than the parts, or cuts that cannot be.
+        DtypeError: `model` is no Sequential, or has a forward of its own.
+        ArgumentError: the processes are fewer than two or more than the parts, cuts that cannot be, or parts that
+            would compute something else than in one process, as dropout and batch normalisation.
 
     Example:
         A program of two processes::
@@ -60,18 +62,17 @@ class Pipeline(torch.nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(model, torch.nn.Sequential):
-            raise DtypeError(
-                f"`model` must be a torch.nn.Sequential; got {type(model).__name__}. Put its parts into one."
-            )
+        model = checked_model(model)
         if (whole(microbatches) or 0) < 1:
             raise ArgumentError(f"`microbatches` must be a whole number above 0; got {microbatches!r}. Use 4.")
         group = join_world(True, torch.device("cpu" if device is None else device))
         self.n_stages, self.rank, self.microbatches = group.size, group.rank, int(microbatches)
-        self.cuts = _checked_cuts(model, cuts, self.n_stages)
-        _check_stages(model, (0, *self.cuts, len(model)))
-        start, stop = (0, *self.cuts, len(model))[self.rank : self.rank + 2]
-        self.stage = torch.nn.Sequential(*(copy.deepcopy(part) for part in list(model)[start:stop]))
+        self.cuts = checked_cuts(model, cuts, self.n_stages)
+        self._bounds = (0, *self.cuts, len(model))
+        check_stages(model, self._bounds)
+        start, stop = self._bounds[self.rank : self.rank + 2]
+        parts = list(zip(model._modules, model, strict=True))[start:stop]  # with their names in the model
+        self.stage = torch.nn.Sequential(copy.deepcopy(OrderedDict(parts)))
         self._whole = [model]  # in a list: no part of this module
         if device is not None:
             self.stage.to(device)
@@ -118,6 +119,14 @@ class Pipeline(torch.nn.Module):
         with torch.no_grad():
             return self._all_have(self._scheduled(x, None).eval(*self._first(x)), len(x), x.dtype)
 
+    def outputs_like(self, x: Tensor) -> Tensor:
+        """Outputs (B, C) without values, in every process, so that all of them see what does not fit.
+
+        Raises:
+            ShapeError: some stage does not take what it would be given.
+        """
+        return self._passed_on(x, torch.is_grad_enabled())[-1]
+
     def forward_backward(self, x: Tensor, share_of_loss: ShareOfLoss) -> tuple[Tensor, Tensor]:
         """Outputs (B, C) and loss in every process; gradients of the stage's weights are added.
 
@@ -140,13 +149,7 @@ class Pipeline(torch.nn.Module):
         found: list[Any] = [None] * self.n_stages
         dist.all_gather_object(found, {name: t.detach().cpu() for name, t in self.stage.state_dict().items()})
         made = copy.deepcopy(self._whole[0])
-        starts = (0, *self.cuts)
-        state = {}
-        for start, part in zip(starts, found, strict=True):
-            for name, tensor in part.items():
-                number, _, rest = name.partition(".")
-                state[f"{int(number) + start}.{rest}"] = tensor
-        made.load_state_dict(state)
+        made.load_state_dict({name: tensor for part in found for name, tensor in part.items()})
         return made
 
     @property
@@ -165,7 +168,7 @@ class Pipeline(torch.nn.Module):
         key = (tuple(x.shape), x.dtype, training)
         if key not in self._schedules:
             stage = _Positioned(self.stage, len(x), parts)
-            given, returned = self._shapes(x[: len(x) // parts], training)
+            given, returned = self._passed_on(x[: len(x) // parts], training)[self.rank : self.rank + 2]
             held = PipelineStage(
                 stage, self.rank, self.n_stages, self.device, input_args=given, output_args=returned
             )  # with shapes, else torch would run a batch for them
@@ -177,19 +180,9 @@ class Pipeline(torch.nn.Module):
             losses.function = share_of_loss
         return schedule
 
-    def _shapes(self, x: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """What comes into this stage for microbatch `x`, and what leaves it: tensors without values."""
-        with step_scope(-1), torch.set_grad_enabled(training):
-            parts = list(copy.deepcopy(self._whole[0]).to("meta").children())
-            start, stop = (0, *self.cuts, len(parts))[self.rank : self.rank + 2]
-            given = torch.empty_like(x, device="meta")
-            for part in parts[:start]:
-                given = part(given)
-            given = given.detach().requires_grad_(training and self.rank > 0)
-            returned = given
-            for part in parts[start:stop]:
-                returned = part(returned)
-        return given, returned
+    def _passed_on(self, x: Tensor, training: bool) -> list[Tensor]:
+        """Into each stage, and out of the last, for rows `x`."""
+        return passed_on(copy.deepcopy(self._whole[0]).to("meta"), self._bounds, x, training=training)
 
     def _all_have(self, found: Tensor | None, n_rows: int, dtype: torch.dtype) -> Tensor:
         """What the last stage has, in every process."""
@@ -235,56 +228,3 @@ class _Positioned(torch.nn.Module):
         positions = torch.arange((self._next + 1) * self._size) if scope.positions is None else scope.positions
         part = positions[self._next * self._size : (self._next + 1) * self._size]
         return step_scope(scope.step, part)
-
-
-def _checked_cuts(model: torch.nn.Sequential, cuts: Sequence[int] | None, n_stages: int) -> tuple[int, ...]:
-    if n_stages < 2 or n_stages > len(model):
-        raise ArgumentError(
-            f"A pipeline must have two processes or more, and at most one for each of the {len(model)} parts of "
-            f"`model`; got {n_stages}. Start the program by torchrun --nproc-per-node=2."
-        )
-    if cuts is None:
-        return _even_cuts(model, n_stages)
-    numbers = tuple(whole(cut) or 0 for cut in cuts)
-    if len(numbers) != n_stages - 1 or sorted({0, *numbers, len(model)}) != [0, *numbers, len(model)]:
-        raise ArgumentError(
-            f"`cuts` must be {n_stages - 1} rising numbers between 1 and {len(model) - 1}; got {list(cuts)}. "
-            "Leave it out for stages of equal size."
-        )
-    return numbers
-
-
-def _check_stages(model: torch.nn.Sequential, bounds: Sequence[int]) -> None:
-    """Refuse, in every process alike, stages that cannot be trained apart."""
-    seen: dict[int, int] = {}
-    for stage, (start, stop) in enumerate(itertools.pairwise(bounds)):
-        parts = list(model)[start:stop]
-        weights = [weight for part in parts for weight in part.parameters()]
-        if not any(weight.requires_grad for weight in weights):
-            raise ArgumentError(
-                f"`cuts` must leave a trainable weight in every stage; stage {stage} has parts {start} to {stop - 1} "
-                "and none. Cut elsewhere."
-            )
-        for weight in weights:
-            if seen.setdefault(id(weight), stage) != stage:
-                raise ArgumentError(
-                    f"`model` must not share weights between stages; stages {seen[id(weight)]} and {stage} do. Cut "
-                    "elsewhere."
-                )
-        for part in (inner for outer in parts for inner in outer.modules()):
-            if isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.p > 0:
-                raise ArgumentError(
-                    f"`model` must not draw random numbers by itself in a pipeline, where stages would draw others "
-                    f"than one process; got {part} in stage {stage}. Leave it out."
-                )
-
-
-def _even_cuts(model: torch.nn.Sequential, n_stages: int) -> tuple[int, ...]:
-    """Cuts after which stages have about equally many weights, and at least one part."""
-    sizes = [sum(p.numel() for p in part.parameters()) for part in model]
-    cuts: list[int] = []
-    for stage in range(1, n_stages):
-        least, most = (cuts[-1] if cuts else 0) + 1, len(model) - (n_stages - stage)
-        aim = sum(sizes) * stage / n_stages
-        cuts.append(min(range(least, most + 1), key=lambda cut: abs(sum(sizes[:cut]) - aim)))
-    return tuple(cuts)

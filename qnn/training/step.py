@@ -75,6 +75,8 @@ class _Evaluation:
         if not first and with_gradients:
             state.zero_grad()
         if with_gradients and isinstance(state.network, Pipeline):
+            if first and state.step == 0:
+                _check_outputs(state, state.network.outputs_like(x), len(self.mine))
             outputs, share = state.network.forward_backward(x, partial(self._share_of_rows, y))
             y = y.to(outputs.device)
         else:
@@ -107,8 +109,6 @@ class _Evaluation:
     def _share_of_rows(self, y: Tensor, outputs: Tensor, numbers: Tensor) -> Tensor:
         """What some rows of the batch add to the loss, where the model is a pipeline."""
         state, mine = self.state, y.to(outputs.device)[numbers]
-        if state.step == 0:
-            state.loss_function.check_outputs(outputs, len(mine), mine, "training")
         losses = state.loss_function.rows(outputs, mine)
         if state.train.weight is not None:
             losses = losses * state.train.weight[self.mine].to(outputs.device, outputs.dtype)[numbers]
