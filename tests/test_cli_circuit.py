@@ -149,6 +149,13 @@ def test_options_of_several_parts_are_json():
         _typed("{a: 1}")
 
 
+@pytest.mark.parametrize("written", ["readout", '{"readout": true, "zne": [1, 3]}'])
+def test_mitigation_is_an_option_of_the_backend(written, file, capsys):
+    words = (file, "--set", "t=1", "--backend", "aer", "--noise", "fake_manila", "--exact", "--observable", "Z0")
+    plain = run_json(capsys, *words)["expectation"][0]
+    assert abs(plain) < abs(run_json(capsys, *words, "-o", f"mitigation={written}")["expectation"][0])
+
+
 def test_histogram_file(file, tmp_path, capsys):
     out = tmp_path / "deep" / "histogram.png"
     before = plt.get_fignums()
