@@ -14,7 +14,7 @@ import torch
 import qnn
 from qnn import QuantumLayer, export_onnx
 from qnn.errors import CapabilityError, DtypeError, ExportError, MissingDependencyError, ShapeError
-from qnn.layers import export
+from qnn.layers import export_check
 
 F64 = torch.float64
 ROOT = Path(__file__).parent.parent
@@ -260,5 +260,5 @@ def test_the_document_runs_as_printed(tmp_path, monkeypatch) -> None:
 
 
 def test_the_tolerance_is_what_is_checked(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(export, "TOLERANCE", 10.0)
+    monkeypatch.setattr(export_check, "TOLERANCE", 10.0)
     assert export_onnx(Doubled(), tmp_path / "net.onnx", rows(2, 2)).exists()

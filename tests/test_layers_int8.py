@@ -51,6 +51,16 @@ def test_linear_outputs_are_those_of_the_layer_within_half_a_step_of_weights_and
     assert made(X.double()).dtype == torch.float64
 
 
+@pytest.mark.parametrize("reduce_range", [False, True])
+def test_the_largest_input_of_a_row_is_not_rounded_by_its_last_bit(reduce_range):
+    _, made = linear("dynamic", reduce_range=reduce_range)
+    rows = -X.abs()  # the largest of each is negative, where half a step more would be cut off on one side only
+    expected = made(rows)
+    for bits in range(-3, 4):
+        assert torch.allclose(made(rows * (1 + bits * 2**-23)), expected, atol=1e-5)
+        assert torch.allclose(made._matmul_in_floats(rows * (1 + bits * 2**-23)), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("activations", ACTIVATIONS)
 @pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": (2, 1)}, {"dilation": (2, 3)}])
 def test_convolutions_have_the_shape_of_the_layer_and_nearly_its_values(activations, options):

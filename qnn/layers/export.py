@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from qnn._files import write_atomic
 from qnn._optional import require
 from qnn.errors import CapabilityError, DtypeError, ExportError, ShapeError
+from qnn.layers.export_check import check_values
 from qnn.layers.quantum_layer import QuantumLayer
 
-TOLERANCE = 1e-5  # absolute and relative, between torch and onnxruntime
 _LARGEST = 2**31 - 1  # bytes of a protocol buffer, which an ONNX file is
 
 
@@ -62,7 +61,7 @@ def export_onnx(
         require(package, extra="onnx", purpose="Exporting to ONNX")
     with _evaluating(model), torch.no_grad():
         content = _serialized(model, inputs)
-        _check_values(model, content, inputs)
+        check_values(model, content, inputs)
     return write_atomic(path, content)
 
 
@@ -151,26 +150,3 @@ def _reason(error: BaseException) -> str:
         error = error.__cause__
     line = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {line.rstrip('.')}."
-
-
-def _check_values(model: torch.nn.Module, content: bytes, inputs: tuple[torch.Tensor, ...]) -> None:
-    """Compare with onnxruntime, where it is installed."""
-    try:
-        import onnxruntime
-    except ImportError:
-        return
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    names = [node.name for node in session.get_inputs()]
-    for batch in (inputs, tuple(torch.cat([example, example[:1]]) for example in inputs)):
-        found = session.run(None, {n: x.detach().cpu().numpy() for n, x in zip(names, batch, strict=True)})
-        outputs = model(*batch)
-        expected = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
-        for one, other in zip(found, expected, strict=True):
-            other = other.detach().cpu().numpy()
-            if one.shape != other.shape or not np.allclose(one, other, atol=TOLERANCE, rtol=TOLERANCE):
-                difference = float(np.abs(one - other).max()) if one.shape == other.shape else float("nan")
-                raise ExportError(
-                    f"The exported network must agree with torch to {TOLERANCE:g}; got a difference of "
-                    f"{difference:.2g} at {len(batch[0])} rows. Nothing was written; check layers that draw random "
-                    "numbers or that treat training and evaluation alike."
-                )

@@ -18,7 +18,7 @@ from qnn.layers.torchao_import import torchao
 
 ACTIVATIONS = ("float", "dynamic", "static")
 BOUNDS = {False: (-128, 127), True: (-64, 63)}
-"""Of int8, by whether the range is reduced; torchao scales by half of what lies between."""
+"""Of int8, by whether the range is reduced; torchao scales weights by half of what lies between."""
 
 
 class _Int8Layer(torch.nn.Module):
@@ -33,6 +33,7 @@ class _Int8Layer(torch.nn.Module):
         if activations not in ACTIVATIONS:
             raise unknown_name("kind of activations", activations, ACTIVATIONS)
         self.activations, self.reduce_range = activations, reduce_range
+        self.shift = 0.0  # in steps, of inputs before they are rounded: to see what depends on it
         self.register_buffer("weight", torch.zeros(shape, dtype=torch.int8))
         self.register_buffer("scale", torch.ones(shape[0]))
         self.register_buffer("input_scale", torch.ones(1) if activations == "static" else None)
@@ -63,10 +64,11 @@ class _Int8Layer(torch.nn.Module):
         if torch.is_grad_enabled() and rows.requires_grad and self.activations != "float":
             smooth = rows @ self.dequantized(rows.dtype).flatten(1).t()
             return self._matmul(rows.detach()) + (smooth - smooth.detach())
-        if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or not rows.shape[0]:
+        if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or not rows.shape[0] or self.shift:
             return self._matmul_in_floats(rows)
         ao, kwargs, weight = _torchao(), None, self.weight.flatten(1)
-        if self.activations != "float":
+        step = None if self.activations == "float" else self._step(rows.float())
+        if step is not None:
             granularity = ao.PerRow() if self.activations == "dynamic" else ao.PerTensor()
             kwargs = _activation_options()(granularity=granularity, reduce_range=self.reduce_range)
         tensor = ao.Int8Tensor(
@@ -75,26 +77,38 @@ class _Int8Layer(torch.nn.Module):
             [1, weight.shape[1]],
             torch.float32,
             act_quant_kwargs=kwargs,
-            act_quant_scale=None if self.input_scale is None else self.input_scale.reshape(1, 1),
+            act_quant_scale=step,
             reduce_range=self.reduce_range,
         )
         found = functional.linear(rows.float(), tensor).to(rows.dtype)  # torchao takes no float64
         return found if self.bias is None else found + self.bias.to(rows.dtype)
+
+    def _step(self, rows: torch.Tensor) -> torch.Tensor:  # shape: (N, 1), or (1, 1) where it is static
+        """What 1 stands for in the rounded inputs.
+
+        The largest of a row is `high` steps. torchao would take half a step more: then it lies midway between two
+        integers, where the last bit decides, which no two programs have in common.
+        """
+        if self.input_scale is not None:
+            return self.input_scale.reshape(1, 1).to(rows.dtype)
+        high = BOUNDS[self.reduce_range][1]
+        return (rows.abs().amax(dim=1, keepdim=True) / high).clamp_min(torch.finfo(torch.float32).eps)
 
     def _matmul_in_floats(self, rows: torch.Tensor) -> torch.Tensor:
         """The same numbers by plain operations, which can be exported; integers are exact in float32 up to 2^24."""
         weight, unit = self.weight.flatten(1).to(rows.dtype), rows.new_ones(1)
         low, high = BOUNDS[self.reduce_range]
         if self.activations != "float":
-            if self.input_scale is not None:
-                step = self.input_scale.to(rows.dtype)
-            else:
-                step = (rows.abs().amax(dim=1, keepdim=True) / ((high - low) / 2)).clamp_min(
-                    torch.finfo(torch.float32).eps
-                )
-            rows, unit = torch.clamp(torch.round(rows * (1.0 / step)), low, high), step
+            unit = self._step(rows)
+            scaled = rows * (1.0 / unit)
+            rows = torch.clamp(torch.round(scaled + self.shift if self.shift else scaled), low, high)
         found = (rows @ weight.t()) * unit * self.scale.to(rows.dtype)
         return found if self.bias is None else found + self.bias.to(rows.dtype)
+
+
+def rounds_inputs(model: torch.nn.Module) -> list[_Int8Layer]:
+    """The layers of `model` that round their inputs to int8."""
+    return [m for m in model.modules() if isinstance(m, _Int8Layer) and m.activations != "float"]
 
 
 class Int8Linear(_Int8Layer):
