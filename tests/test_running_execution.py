@@ -184,6 +184,12 @@ def test_the_signature_is_the_promised_one():
         ),
         (("OPENQASM 3.0; qubit[31] q;",), {}, CapabilityError, r"at most 30 qubits to run on .*; circuit has 31"),
         (("OPENQASM 3.0; qubit[25] q;",), {}, ArgumentError, r"24 at most; circuit measures 25 in 1 row"),
+        (
+            (WIDE, "statevector", 9),
+            {"mitigation": "readout"},
+            CapabilityError,
+            r"`observables` must be given for .* with readout mitigation>, which counts no outcomes as they are",
+        ),
         ((WIDE, "statevector", 0), {}, ArgumentError, r"`shots` must be a positive integer below 2\^31, .*; got 0"),
         ((WIDE, "statevector", 1.5), {}, ArgumentError, r"`shots` must be a positive integer .*; got 1.5"),
         ((WIDE, "statevector", True), {}, ArgumentError, r"`shots` must be a positive integer .*; got True"),

@@ -58,7 +58,7 @@ def run(
         ArgumentError: something given cannot be used; the message says what.
         QasmError: the program cannot be read; the message has line and column.
         UnsupportedError: the circuit has what cannot be expressed, such as measurements in the middle.
-        CapabilityError: the backend has too few wires, or cannot be exact.
+        CapabilityError: the backend has too few wires, cannot be exact, or counts no outcomes.
 
     Example:
         >>> bell = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; h q[0]; cx q[0], q[1];'
@@ -75,6 +75,7 @@ def run(
     measurements, bare = measurements_of(source, observables)
     shots = source.shots if shots is None else shots
     _check_capabilities(source, place, shots, wants_counts=source.sampled and observables is None)
+    _check_counts(source, measurements, place, shots)
     _check_size(source, measurements)
     _warn_of_seed(seed, shots, place)
     root = draw_root(seed) if shots is not None else 0
@@ -178,6 +179,16 @@ def _check_capabilities(source: Source, backend: Backend, shots: int | None, *, 
         raise ArgumentError(f"`shots` must be given, since {source.name} returns samples; got None. Use shots=1024.")
     if shots is not None and not can.shots:
         raise CapabilityError(f'`shots` must be None for backend "{backend.name}", which is exact; got {shots}.')
+
+
+def _check_counts(source: Source, measurements: tuple[Measurement, ...], backend: Backend, shots: int | None) -> None:
+    """Refuse a histogram of outcomes where none is observed."""
+    if shots is None or backend.capabilities.counts or not any(isinstance(m, Probabilities) for m in measurements):
+        return
+    raise CapabilityError(
+        f"`observables` must be given for {backend!r}, which counts no outcomes as they are, as under `mitigation`; "
+        f'{source.name} measures outcomes. Give observables="Z", or shots=None where the backend is exact.'
+    )
 
 
 def _check_size(source: Source, measurements: tuple[Measurement, ...]) -> None:
