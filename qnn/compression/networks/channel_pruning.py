@@ -35,8 +35,9 @@ class Channels:
         if not self.widths:
             check_not_int8(model)
             raise ArgumentError(
-                "`model` must have a hidden layer whose width is free; got none: inputs, outputs and the sides of "
-                'quantum layers keep theirs. Prune by method="weight".'
+                "`model` must have a hidden layer whose width is free; got none: inputs, outputs, the sides of quantum "
+                'layers, layers that share a weight and frozen layers keep theirs. Prune by method="weight", or '
+                "unfreeze layers by requires_grad_(True)."
             )
         self.size = sum(p.numel() for p in model.parameters())
         n = sum(self.widths.values())

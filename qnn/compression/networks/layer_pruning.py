@@ -16,7 +16,7 @@ from qnn.gradients.quantum_modules import quantum_modules
 
 
 class WholeLayers:
-    """Layers that may go: with weights, none of them quantum, and as wide in front as behind.
+    """Layers that may go: with weights, none of them quantum or frozen, and as wide in front as behind.
 
     In a `Sequential` a layer leaves the list, with the activation right behind it; elsewhere, as in a subclass with a
     forward of its own, an `Identity` takes its place.
@@ -34,7 +34,8 @@ class WholeLayers:
         self.rises: list[float] = []
         if not self.candidates:
             raise ArgumentError(
-                "`model` must have a layer whose removal keeps shapes; got none. Prune by neuron instead."
+                "`model` must have a layer whose removal keeps shapes, none of it frozen; got none. "
+                "Prune by neuron instead."
             )
         n = self.candidates  # all may go: layers that change the width are left
         self._count = 0 if share.amount is None else share.count(n, n, "layers whose removal keeps shapes")
@@ -94,7 +95,8 @@ def _candidates(model: torch.nn.Module, rows: torch.Tensor) -> list[str]:
     hooks = []
     for path, module in model.named_modules():
         holds = any(name.startswith(f"{path}.") or f"{path}.".startswith(name) for name in quantum)
-        if path and not holds and any(True for _ in module.parameters()):
+        weights = [weight.requires_grad for weight in module.parameters()]
+        if path and not holds and weights and all(weights):
             hooks.append(module.register_forward_hook(_note(shapes.setdefault(path, []))))
     try:
         with stand_ins(model):

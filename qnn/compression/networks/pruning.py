@@ -11,7 +11,7 @@ from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.networks.channel_pruning import Channels
 from qnn.compression.networks.layer_pruning import WholeLayers
 from qnn.compression.networks.tracing import example_rows
-from qnn.compression.networks.weight_pruning import Masks, check_not_int8, plain_copy, prunable
+from qnn.compression.networks.weight_pruning import Masks, check_not_int8, check_plain, plain_copy, prunable
 from qnn.compression.report import CompressionReport
 from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tuning import ranking_rows, training_rows, tune, tuning_config
@@ -45,6 +45,9 @@ def prune_classical(
 ) -> tuple[torch.nn.Module, CompressionReport]:
     """A smaller copy of `model`, whose classical layers have lost what matters least.
 
+    Frozen layers (``requires_grad=False``) stay frozen, with their weights; structured pruning takes from them only
+    the inputs that a layer in front no longer gives. Layers that share a weight go on sharing it.
+
     Exactly one of `amount`, `threshold` and `target` says how much goes; "l1" has a threshold of 0.01 by default.
 
     Args:
@@ -73,7 +76,8 @@ def prune_classical(
         The new module and the report; the measurements before, after each round and after need data.
 
     Raises:
-        ArgumentError: an amount that leaves nothing, a target that is no smaller model, data that are missing.
+        ArgumentError: an amount that leaves nothing, a target that is no smaller model, data that are missing, weights
+            that are computed from others.
         UnknownNameError: no such method, scope or schedule.
         ShapeError: data that the model does not take.
 
@@ -91,6 +95,8 @@ def prune_classical(
     config = tuning_config(fine_tune, data, model)
     if method != "whole-layer" and not prunable(model):
         check_not_int8(model)
+    if method != "whole-layer":
+        check_plain(model)
     new = plain_copy(model)
     kind = then if method == "l1" else "neuron" if method == "channel" else method
     pruner = _pruner(new, data, kind, share, scope, norm)  # what cannot be done is refused before any training

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from qnn._optional import require
+from qnn.compression.networks.weight_pruning import tied_modules
 from qnn.compression.stand_ins import stand_ins
 from qnn.compression.tuning import as_inputs
 from qnn.errors import ArgumentError, ShapeError
@@ -53,17 +54,21 @@ def traced(model: torch.nn.Module, rows: torch.Tensor) -> Iterator[Any]:
     """The dependency graph of `model`; inside, its quantum layers are stood in for."""
     tp = require("torch_pruning", extra="compress", purpose="Structured pruning")
     modes = [(module, module.training) for module in model.modules()]
-    frozen = [p for p in model.parameters() if not p.requires_grad]
+    frozen = [(m, name) for m in model.modules() for name, p in m._parameters.items() if not _trains(p)]
     try:
         with stand_ins(model) as layers:
-            for weight in frozen:
-                weight.requires_grad_(True)  # the graph is read from autograd's
+            for module, name in frozen:
+                module._parameters[name].requires_grad_(True)  # type: ignore[union-attr]  # the graph is autograd's
             yield _built(tp, model, rows, {type(layer): _wall(tp) for layer in layers})
     finally:
-        for weight in frozen:
-            weight.requires_grad_(False)
+        for module, name in frozen:  # by name: pruning makes new parameters
+            module._parameters[name].requires_grad_(False)  # type: ignore[union-attr]
         for module, mode in modes:
             module.training = mode
+
+
+def _trains(weight: torch.nn.Parameter | None) -> bool:
+    return weight is None or weight.requires_grad
 
 
 def _built(tp: Any, model: torch.nn.Module, rows: torch.Tensor, walls: dict[type, Any]) -> Any:
@@ -122,13 +127,19 @@ def group(graph: Any, model: torch.nn.Module, name: str, indices: list[int] | No
 
 
 def free_widths(model: torch.nn.Module, rows: torch.Tensor) -> dict[str, int]:
-    """Width of each layer that can lose channels; of layers that lose them together, the first."""
+    """Width of each layer that can lose channels; of layers that lose them together, the first.
+
+    Layers whose weight is frozen keep theirs, and layers that have one weight in common both sides.
+    """
+    fixed = {id(m) for m in model.modules() if isinstance(m, ROOTS) and not m.weight.requires_grad}
+    tied = {id(module) for modules in tied_modules(model).values() for module in modules}
     found = {name: n for name, n in widths(model, rows).items() if n > 1 and _may_go(model, rows, name)}
     with traced(model, rows) as graph:
         taken: set[int] = set()
         for name in list(found):
-            outs = {id(i.dep.target.module) for i in group(graph, model, name) if prunes_outputs(i)}
-            if outs & taken:
+            members = group(graph, model, name)
+            outs = {id(i.dep.target.module) for i in members if prunes_outputs(i)}
+            if outs & (taken | fixed) or tied.intersection(id(i.dep.target.module) for i in members):
                 del found[name]
             taken |= outs
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch.nn.utils import prune
+from torch.nn.utils import parametrize, prune
 
 from qnn.compression.shares import Share
 from qnn.errors import ArgumentError, NotFiniteError
@@ -14,7 +14,7 @@ from qnn.layers import Int8Conv2d, Int8Linear
 
 
 def prunable(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
-    """Classical modules with a weight of two axes or more, by name: linear layers and convolutions."""
+    """Classical modules with a weight of two axes or more, by name: linear layers and convolutions, frozen or not."""
     quantum = {id(part) for layer in quantum_modules(model).values() for part in layer.modules()}
     return {
         name: module
@@ -24,6 +24,35 @@ def prunable(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
         and weight.ndim > 1
         and weight.is_floating_point()
     }
+
+
+def tied_modules(model: torch.nn.Module) -> dict[int, list[torch.nn.Module]]:
+    """Modules that have a parameter in common, by the parameter's id."""
+    found: dict[int, list[torch.nn.Module]] = {}
+    for module in model.modules():
+        for weight in module._parameters.values():
+            if weight is not None:
+                found.setdefault(id(weight), []).append(module)
+    return {weight: modules for weight, modules in found.items() if len(modules) > 1}
+
+
+def check_plain(model: torch.nn.Module) -> None:
+    """Refuse weights that are computed from other parameters, as by weight normalisation; masks are none.
+
+    Raises:
+        ArgumentError: there are such.
+    """
+    for name, module in prunable(model).items():
+        if parametrize.is_parametrized(module):
+            advice = "Call torch.nn.utils.parametrize.remove_parametrizations first."
+        elif "weight" in module._parameters or "weight_mask" in module._buffers:
+            continue
+        else:
+            advice = "Call torch.nn.utils.remove_weight_norm, remove_spectral_norm or the like first."
+        raise ArgumentError(
+            "`model` must have plain weights to be pruned; got weights that are computed from others in "
+            f'"{name}", {type(module).__name__}. {advice}'
+        )
 
 
 def check_not_int8(model: torch.nn.Module) -> None:
@@ -76,8 +105,36 @@ def unmask(module: torch.nn.Module) -> None:
         module._parameters[name] = module._parameters.pop(name)
 
 
+def _trainable(
+    model: torch.nn.Module,
+) -> tuple[dict[str, torch.nn.Module], dict[str, list[torch.nn.Module]]]:
+    """Layers whose weights may go, by name, each weight once; and for each the others that have the same weight."""
+    layers: dict[str, torch.nn.Module] = {}
+    twins: dict[str, list[torch.nn.Module]] = {}
+    names: dict[int, str] = {}
+    every = prunable(model)
+    for name, layer in every.items():
+        weight: torch.Tensor = layer.weight  # type: ignore[assignment]
+        first = names.setdefault(id(weight), name)
+        if first != name:
+            twins.setdefault(first, []).append(layer)
+        elif weight.requires_grad:
+            layers[name] = layer
+    if layers:
+        return layers, {name: others for name, others in twins.items() if name in layers}
+    if every:
+        raise ArgumentError(
+            "`model` must have layers that train to be pruned by weight; got frozen ones alone. Call "
+            "requires_grad_(True) on those that may change."
+        )
+    check_not_int8(model)
+    raise ArgumentError(
+        "`model` must have linear or convolution layers to be pruned by weight; got none. Prune its circuits instead."
+    )
+
+
 class Masks:
-    """Weights of a model that are held at zero.
+    """Weights of a model that are held at zero; not those of frozen layers, and of layers that share one, alike.
 
     Args:
         model: gets masks, in place.
@@ -87,14 +144,9 @@ class Masks:
     """
 
     def __init__(self, model: torch.nn.Module, share: Share, scope: str) -> None:
-        self.layers, self.share, self.scope = prunable(model), share, scope
+        self.share, self.scope = share, scope
+        self.layers, self._twins = _trainable(model)
         sizes = {name: layer.weight.numel() for name, layer in self.layers.items()}  # type: ignore[union-attr, operator]
-        if not sizes:
-            check_not_int8(model)
-            raise ArgumentError(
-                "`model` must have linear or convolution layers to be pruned by weight; got none. "
-                "Prune its circuits instead."
-            )
         self._done = dict.fromkeys(sizes, 0)
         n, counts = sum(sizes.values()), dict.fromkeys(sizes, 0)
         if share.target is not None:
@@ -102,8 +154,8 @@ class Masks:
             asked = in_all - share.left(in_all)
             if asked >= n:
                 raise ArgumentError(
-                    f"`target` must leave more than the {in_all - n:,} scalars that are not pruned, biases and angles; "
-                    f"got {share.target:,}. Use {in_all - n + 1:,} or more."
+                    f"`target` must leave more than the {in_all - n:,} scalars that are not pruned, as biases, "
+                    f"angles and what is frozen; got {share.target:,}. Use {in_all - n + 1:,} or more."
                 )
             share = Share(asked, None, None)
         if share.amount is not None and scope == "global":
@@ -132,6 +184,9 @@ class Masks:
                 more = round(fraction * self._counts[name]) - self._done[name]
                 prune.l1_unstructured(layer, "weight", amount=more)
                 self._done[name] += more
+        for name, twins in self._twins.items():
+            for twin in twins:
+                prune.custom_from_mask(twin, "weight", self.layers[name].weight_mask)
         for name, layer in self.layers.items():
             if not layer.weight.count_nonzero():  # type: ignore[union-attr, operator]
                 raise ArgumentError(
@@ -141,7 +196,7 @@ class Masks:
 
     def remove(self) -> None:
         """Make the zeros permanent: plain weights again."""
-        for layer in self.layers.values():
+        for layer in (*self.layers.values(), *(twin for twins in self._twins.values() for twin in twins)):
             unmask(layer)
 
     def facts(self) -> dict[str, object]:
