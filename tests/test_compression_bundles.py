@@ -1,6 +1,7 @@
 """A bundle in, a smaller bundle and a report out: in Python and on the command line."""
 
 import json
+import re
 import warnings
 
 import numpy as np
@@ -124,6 +125,7 @@ def test_the_command_line(bundle, tmp_path, capsys):
     pruning = ["--prune", "angle", "--amount", "0.3", "--fine-tune", "1", "--rounds", "2"]
     assert main([*words, *pruning, "--report", str(tmp_path / "report"), "--device", "fake_manila"]) == 0
     text = capsys.readouterr().out
+    assert re.search(r"It is larger than what was read: [\d,]+ -> [\d,]+ bytes\.\n$", text)  # by its report
     assert "after prune (angle)" in text and "2-qubit" in text and f'Written to "{tmp_path / "out"}"' in text
     assert {p.name for p in (tmp_path / "report").iterdir()} == {"report.json", "table.txt", "report.png"}
     assert main([*words, "--quantize", "angles", "--bits", "3", "--json", "--device", "fake_manila"]) == 0

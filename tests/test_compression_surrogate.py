@@ -334,7 +334,7 @@ def test_bad_input_is_refused():
         surrogate(torch.nn.Linear(2, 2))
     with pytest.raises(DtypeError, match=r"`model` must be a torch\.nn\.Module; got int"):
         surrogate(3)
-    with pytest.raises(ShapeError, match="`data` and `n_queries` must give 5 queries or more"):
+    with pytest.raises(ShapeError, match="`data` must give 5 queries or more"):
         surrogate(layer(), torch.zeros(3, 2), method="random")
     with pytest.raises(ShapeError, match=r"`data` must have rows that the model takes; got \(9, 5\)"):
         surrogate(network(), torch.zeros(9, 5), method="random")

@@ -64,8 +64,20 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.report is not None:
         report.save(arguments.report)
-    print(json.dumps(report.as_dict(), indent=2) if arguments.json else f'{report}\n\nWritten to "{arguments.out}".')
+    if arguments.json:
+        print(json.dumps(report.as_dict(), indent=2))
+        return 0
+    print(f'{report}\n\nWritten to "{arguments.out}".')
+    before, after = (_size(Path(path)) for path in (arguments.model, arguments.out))
+    if after > before:
+        print(f"It is larger than what was read: {before:,} -> {after:,} bytes.")
     return 0
+
+
+def _size(bundle: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    files = [bundle] if bundle.is_file() else [path for path in bundle.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files)
 
 
 def _pruning(arguments: argparse.Namespace) -> dict[str, Any] | None:

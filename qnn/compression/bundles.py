@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from qnn._files import write_atomic
+from qnn.compression import pruning
 from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.options import check_options
+from qnn.compression.quantisation import quantising
 from qnn.compression.report import CompressionReport
+from qnn.compression.surrogates import series
 from qnn.compression.table_bundles import SplitRows, predictions_of, rows_of_builtin, rows_of_table, table_of
-from qnn.compression.tuning import training_rows
-from qnn.errors import ArgumentError
+from qnn.compression.tuning import as_inputs, training_rows
+from qnn.errors import ArgumentError, unknown_name
 from qnn.layers import export_onnx
 from qnn.models.bundle import Bundle, read_bundle, save
 from qnn.models.tables import TableModel
@@ -48,21 +53,25 @@ def compress_bundle(
         path: a bundle of `qnn.save` or `qnn train`.
         out: the new bundle; a zip where it ends in ".zip", else a folder.
         data: rows to fine-tune and calibrate on, and to report on: a task or its name; for a bundle of `qnn train`
-            a table with its columns and its target, of which a quarter, drawn by `seed`, is kept for the report; or
-            a pair (x, y), which is used for everything. What a model was trained on tells little about it.
+            a table with its columns and its target, that of the training split as it was then, of others a quarter,
+            drawn by `seed`, kept for the report; or a pair (x, y), which is used for everything. What a model was
+            trained on tells little about it.
         prune: method of `qnn.prune`, or its options with "method" among them.
         surrogate: True, or options of `qnn.compression.surrogate`: circuits become Fourier series.
         quantize: method of `qnn.quantize`, or its options with "method" among them.
-        onnx: also write the compressed network to this ONNX file.
+        onnx: also write the compressed network to this ONNX file. A network that cannot be exported leaves nothing
+            written, the bundle neither.
         device: to which circuits are transpiled for the report; see `measure`.
-        seed: of the split of a table.
+        seed: of the split of a table that is not the one of the training.
         **options: as for `qnn.load`: `backend`, `shots`, ….
 
     Returns:
         The report, with the model before and after every step; without data it has no accuracies and no measurements.
 
     Raises:
-        ArgumentError: nothing to do, `out` is `path`, or `data` are a table and the bundle is of none.
+        ArgumentError: nothing to do, `out` is `path`, or `data` are a table and the bundle is of none; an option that a
+            method does not have.
+        ExportError, CapabilityError: the compressed network cannot be an ONNX file.
         BundleError: `path` is no bundle, or a bundle cannot hold the compressed model.
         TableError: `data` has not the columns of the bundle, or bad rows.
     """
@@ -71,6 +80,8 @@ def compress_bundle(
         raise ArgumentError(
             "`data` must be given to write an ONNX file, which is checked on rows; got None. Give some."
         )
+    if onnx is not None and Path(onnx).is_dir():
+        raise ArgumentError(f'`onnx` must be a file; got the folder "{onnx}". Name a file in it.')
     bundle = read_bundle(path, **options)
     table = table_of(bundle)
     rows = rows_for(bundle, table, data, seed)
@@ -84,9 +95,10 @@ def compress_bundle(
         measuring.add(f"after {_named(step, settings)}", model, n_bytes=n_bytes)
     steps = ", ".join(_named(step, settings) for step, settings in todo.items())
     done = CompressionReport(f"{Path(path).name}: {steps}", measuring.finish(), details)
+    content = None if onnx is None else _exported(model, training_rows(rows.test)[0][:2])  # before anything is written
     _save(model, out, bundle, table, rows, done)
-    if onnx is not None:
-        export_onnx(model, onnx, rows.test.x[:2])
+    if onnx is not None and content is not None:
+        write_atomic(onnx, content)
     return done
 
 
@@ -95,16 +107,19 @@ def rows_for(bundle: Bundle, table: TableModel | None, data: Any, seed: int = 0)
 
     Raises:
         ArgumentError: a table for a bundle that is of none.
+        UnknownNameError: no such task, nor a file.
     """
     if data is None or hasattr(data, "test"):
         return data
     named = isinstance(data, str) and data in list_tasks()
+    if isinstance(data, str) and not named and not Path(data).suffix and not Path(data).exists():
+        raise unknown_name("task or table", data, list_tasks())
     of_columns = isinstance(data, str | Path | Mapping) or hasattr(data, "columns")
     if table is None and not named and of_columns:
         shown = f'"{data}"' if isinstance(data, str | Path) else type(data).__name__
         raise ArgumentError(
             f"`data` must be a task, its name or a pair (x, y) for a bundle without columns; got {shown}. Give rows as "
-            "the model takes them."
+            f"the model takes them, or one of the tasks {', '.join(list_tasks())}."
         )
     if named:
         return load_task(data) if table is None else rows_of_builtin(table, data)
@@ -124,10 +139,16 @@ def _checked(given: Mapping[str, Any], path: str | Path, out: str | Path) -> dic
         if wanted is None or wanted is False:
             continue
         todo[step] = dict(wanted) if isinstance(wanted, Mapping) else ({} if wanted is True else {"method": wanted})
-    import qnn.compression as room
-
-    for step, function in (("surrogate", room.surrogate), ("quantize", room.quantize)):
+        for name in ("model", "data", "device"):
+            if name in todo[step]:
+                raise ArgumentError(
+                    f'`{step}` must leave "{name}" to compress_bundle; got {todo[step][name]!r}. Give it there.'
+                )
+    for step, function in (("surrogate", series.surrogate), ("quantize", quantising.quantize)):
         check_options(todo.get(step, ()), function, f"`{step}`")
+    if "prune" in todo:
+        known = {"method": "angle", "part": None} | todo["prune"]
+        pruning.pruning_by(known.pop("method"), known.pop("part"), known)
     if not todo:
         raise ArgumentError(
             f'One of {", ".join(f"`{s}`" for s in STEPS)} must be given; got none. Use quantize="int8-dynamic".'
@@ -138,12 +159,15 @@ def _checked(given: Mapping[str, Any], path: str | Path, out: str | Path) -> dic
 def _applied(
     step: str, model: torch.nn.Module, rows: Any, settings: Mapping[str, Any], device: str | None
 ) -> tuple[torch.nn.Module, CompressionReport]:
-    import qnn.compression as room
-
     if step == "surrogate":
-        return room.surrogate(model, rows, device=device, **settings)
-    function = room.prune if step == "prune" else room.quantize
+        return series.surrogate(model, rows, device=device, **settings)
+    function = pruning.prune if step == "prune" else quantising.quantize
     return function(model, rows, device=device, **settings)
+
+
+def _exported(model: torch.nn.Module, rows: torch.Tensor) -> bytes:
+    with TemporaryDirectory() as folder:
+        return export_onnx(model, Path(folder) / "model.onnx", as_inputs(model, rows)).read_bytes()
 
 
 def _named(step: str, settings: Mapping[str, Any]) -> str:

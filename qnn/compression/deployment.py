@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,7 +16,8 @@ from qnn._integers import whole
 from qnn._optional import require
 from qnn.compression.latencies import in_turns
 from qnn.compression.measuring import repeated
-from qnn.errors import ArgumentError
+from qnn.compression.tuning import outputs
+from qnn.errors import ArgumentError, DtypeError, ExportError, ShapeError
 from qnn.layers import export_onnx
 from qnn.training.isolation import module_mode
 
@@ -66,8 +67,20 @@ def compare_latency(
     Raises:
         CapabilityError, ExportError: a model cannot be exported.
         MissingDependencyError: the extra `onnx` is not installed.
-        ArgumentError: a batch size or a number of threads below 1.
+        ArgumentError: no models or no batch sizes, or a batch size or a number of threads below 1.
+        DtypeError, ShapeError: `inputs` are no tensor with rows.
     """
+    if not isinstance(models, Mapping) or not models:
+        got = "none" if isinstance(models, Mapping) else type(models).__name__
+        raise ArgumentError(f'`models` must be networks by label; got {got}. Pass {{"model": model}}.')
+    if not isinstance(inputs, torch.Tensor):
+        raise DtypeError(f"`inputs` must be a tensor; got {type(inputs).__name__}. Use torch.as_tensor.")
+    if inputs.ndim < 2 or not len(inputs):
+        raise ShapeError(f"`inputs` must be rows (N, D), one at least; got shape {tuple(inputs.shape)}. Give a batch.")
+    if not isinstance(batch_sizes, Sequence) or not batch_sizes:
+        raise ArgumentError(
+            f"`batch_sizes` must be a sequence of numbers of rows; got {batch_sizes!r}. Use (1, 32, 256)."
+        )
     for name, numbers in (("batch_sizes", batch_sizes), ("threads", [threads])):
         for number in numbers:
             if (whole(number) or 0) < 1:
@@ -79,7 +92,7 @@ def compare_latency(
         with TemporaryDirectory() as folder:
             paths = {label: Path(folder) / f"{number}.onnx" for number, label in enumerate(models)}
             sessions = {
-                label: _session(runtime, export_onnx(models[label], path, inputs[:2]), threads)
+                label: _session(runtime, _exported(models[label], path, inputs[:2]), threads)
                 for label, path in paths.items()
             }
             sizes = {label: path.stat().st_size for label, path in paths.items()}
@@ -106,6 +119,14 @@ def latency_table(latencies: Sequence[Latency]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def _exported(model: torch.nn.Module, path: Path, rows: torch.Tensor) -> Path:
+    try:
+        return export_onnx(model, path, rows)
+    except ExportError:
+        outputs(model, rows)  # says so where it is that the model does not take the rows
+        raise
 
 
 def _session(runtime: Any, path: Path, threads: int) -> Any:

@@ -13,11 +13,14 @@ from scipy.stats import binomtest
 from qnn.backends.registry import resolve
 from qnn.circuits.circuit import Circuit
 from qnn.compression.latencies import latencies_ms
+from qnn.compression.options import check_module
+from qnn.compression.tuning import reported_rows, shape_error
 from qnn.errors import ArgumentError, MissingDependencyError, ShapeError
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import Int8Conv2d, Int8Linear, QuantumLayer
 from qnn.models.forecasts import forecast
 from qnn.training import FitConfig
+from qnn.training.evaluation import as_tensor
 from qnn.training.isolation import module_mode, same_samples
 
 #: A heavy-hex device, to whose gates and couplings circuits are transpiled.
@@ -124,13 +127,14 @@ class Measuring:
     """
 
     def __init__(self, data: Any, *, device: str | None = DEVICE, batch_size: int = 32) -> None:
-        self._rows = None if data is None else _test_rows(data)
+        self._rows = None if data is None else reported_rows(data)
         self._device, self._batch_size = device, batch_size
         self._found: list[Measurement] = []
         self._timed: dict[int, tuple[torch.nn.Module, torch.Tensor]] = {}  # models and batches by their numbers
 
     def add(self, label: str, model: torch.nn.Module, *, n_bytes: int | None = None) -> None:
         """Measure one more model, but for its latency; `n_bytes` as for `measure`."""
+        check_module(model)
         if self._rows is None:
             return
         x, y = self._rows
@@ -138,11 +142,13 @@ class Measuring:
         reference = next((p for p in model.parameters() if p.is_floating_point()), None)
         rows = x if reference is None else x.to(reference.device, reference.dtype)
         batch = repeated(rows, self._batch_size)
+        with same_samples(model):
+            scores = _scores(model, rows, y)  # first: it says what is wrong with the rows
         used = _step_usage(model, batch, repeated(y, self._batch_size)) if layers else (0, 0)
         with same_samples(model):
             found = Measurement(
                 label=label,
-                **_scores(model, rows, y),
+                **scores,
                 n_weights=count_weights(model),
                 n_quantum_weights=sum(p.numel() for layer in layers for p in layer.parameters()),
                 bytes=size_at_rest(model) if n_bytes is None else n_bytes,
@@ -225,25 +231,22 @@ def gates_on(circuits: Sequence[Circuit], device: str | None) -> dict[str, Any]:
     }
 
 
-def _test_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    part = data.test if hasattr(data, "test") else data
-    x, y = (part.x, part.y) if hasattr(part, "x") else part
-    x, y = torch.as_tensor(x), torch.as_tensor(y)
-    if not len(x) or len(x) != len(y):
-        raise ArgumentError(f"`data` must have test rows, as many x as y; got {len(x)} and {len(y)}. Check the split.")
-    return x, y
-
-
 def _scores(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
     try:
         with module_mode(model, training=False), torch.no_grad():
-            outputs = torch.cat([model(part) for part in x.split(512)]).cpu()
-    except RuntimeError as error:
-        raise ShapeError(f"`data` must have rows that the model takes; got {tuple(x.shape)}: {error}") from error
+            outputs = torch.cat([as_tensor(model(part)) for part in x.split(512)]).cpu()
+    except (RuntimeError, ShapeError) as error:
+        raise shape_error(x, error) from error
+    fits = outputs.numel() == y.numel() if y.is_floating_point() else outputs.ndim <= 2 and y.numel() == len(y)
+    if not (outputs.ndim and len(outputs) == len(y) and fits):
+        raise ShapeError(
+            f"`model` must return what fits targets of shape {tuple(y.shape)}; got outputs of shape "
+            f"{tuple(outputs.shape)} for rows of shape {tuple(x.shape[1:])}. Prepare `data` as for its training."
+        )
     if y.is_floating_point():
         loss = torch.nn.functional.mse_loss(outputs.reshape(y.shape).double(), y.cpu().double())
         return {"accuracy": None, "accuracy_low": None, "accuracy_high": None, "loss": float(loss), "n_test": len(y)}
-    outputs = class_logits(outputs)
+    outputs, y = class_logits(outputs), y.reshape(-1)
     if not 0 <= int(y.min()) <= int(y.max()) < outputs.shape[1]:
         raise ArgumentError(
             f"`data` must have classes from 0 to {outputs.shape[1] - 1}, as the model has outputs; got "

@@ -6,7 +6,19 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from qnn.errors import unknown_name
+import torch
+
+from qnn.errors import DtypeError, unknown_name
+
+
+def check_module(model: Any, name: str = "model") -> None:
+    """Refuse what is no network.
+
+    Raises:
+        DtypeError: `model`, the argument `name`, is none.
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise DtypeError(f"`{name}` must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
 
 
 def options_of(function: Callable[..., Any]) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from qnn.compression.options import check_options, options_of
+from qnn.compression.options import check_module, check_options, options_of
 from qnn.compression.report import CompressionReport
-from qnn.errors import ArgumentError, DtypeError, UnknownNameError, unknown_name
+from qnn.errors import ArgumentError, UnknownNameError, unknown_name
 
 PARTS = ("circuit", "classical")
 CIRCUIT_METHODS = ("angle", "fisher", "gradient", "layer")
@@ -48,8 +48,16 @@ def prune(
         >>> smaller.weights.shape
         torch.Size([3])
     """
-    if not isinstance(model, torch.nn.Module):
-        raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
+    check_module(model)
+    return pruning_by(method, part, options)(model, data, method=method, **options)
+
+
+def pruning_by(method: Any, part: Any, options: Mapping[str, Any]) -> Any:
+    """The function that prunes by `method`, which has these options.
+
+    Raises:
+        UnknownNameError, ArgumentError: no such method, part or option.
+    """
     if part is not None and part not in PARTS:
         raise unknown_name("part", part, PARTS)
     mine = "circuit" if method in CIRCUIT_METHODS else "classical"
@@ -57,7 +65,7 @@ def prune(
     if method not in methods:
         raise _wrong_method(method, methods, part)
     _check_options(options, method, mine)
-    return function(model, data, method=method, **options)
+    return function
 
 
 def _wrong_method(method: Any, methods: Collection[str], part: str | None) -> UnknownNameError:

@@ -6,32 +6,54 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from qnn._integers import whole
-from qnn.compression.stand_ins import stand_ins
+from qnn.compression.stand_ins import shapes_of
 from qnn.errors import ArgumentError, DtypeError, ShapeError
 from qnn.training import FitConfig, fit
+from qnn.training.data import read_data
+from qnn.training.evaluation import as_tensor
+from qnn.training.losses import loss_named
 
 _LEARNING_RATE = 0.003  # gentler than that of a training from the start
 
 
 def training_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and targets of the training part of a task, or of a pair (x, y) itself.
+    """Inputs and targets of the training part of a task, or of a pair (x, y) or a dataset itself.
 
     Raises:
-        ArgumentError: neither, or no rows.
+        ArgumentError: none of these, or no rows.
+        DtypeError: a `DataLoader`.
     """
-    part = getattr(data, "train", data)
+    return _pair(getattr(data, "train", data), "rows")
+
+
+def reported_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and targets of the test part of a task, or of a pair (x, y) or a dataset itself; raises as above."""
+    return _pair(getattr(data, "test", data), "test rows")
+
+
+def _pair(part: Any, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tensors of equal length; truth values are classes 0 and 1."""
+    if isinstance(part, DataLoader | Dataset):
+        rows = read_data(part, loss_named(lambda outputs, y: outputs))[0]
+        part = rows.x, rows.y
     try:
-        x, y = part
-    except (TypeError, ValueError) as error:
+        if isinstance(part, str):
+            raise TypeError
+        x, y = (part.x, part.y) if hasattr(part, "x") else part
+        x, y = torch.as_tensor(x), torch.as_tensor(y)
+        n, n_targets = len(x), len(y)
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        got = f'"{part}"' if isinstance(part, str) else type(part).__name__
+        got += f" of length {len(part)}" if isinstance(part, list | tuple) and len(part) != 2 else ""
         raise ArgumentError(
-            f"`data` must be a task or a pair (x, y); got {type(data).__name__}. Use qnn.load_task, or pass tensors."
+            f"`data` must be a task or a pair (x, y); got {got}. Use qnn.load_task, or pass tensors."
         ) from error
-    x, y = torch.as_tensor(x), torch.as_tensor(y)
-    if not len(x) or len(x) != len(y):
-        raise ArgumentError(f"`data` must have rows, as many x as y; got {len(x)} and {len(y)}. Check the split.")
-    return x, y
+    if not n or n != n_targets:
+        raise ArgumentError(f"`data` must have {kind}, as many x as y; got {n} and {n_targets}. Check the split.")
+    return x, y.long() if y.dtype == torch.bool else y
 
 
 def ranking_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,26 +74,31 @@ def outputs(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 
     Raises:
         ShapeError: it does not take them.
+        DtypeError: it returns no tensor.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
-            return torch.cat([model(rows) for rows in as_inputs(model, x).split(512)])
-    except RuntimeError as error:
-        raise _shape_error(x, error) from error
-    except ShapeError as error:
-        raise _shape_error(x, error) from error
+            return torch.cat([as_tensor(model(rows)) for rows in as_inputs(model, x).split(512)])
+    except (RuntimeError, ShapeError) as error:
+        raise shape_error(x, error) from error
     finally:
         for module, mode in modes:
             module.training = mode
 
 
-def _shape_error(x: torch.Tensor, error: Exception) -> ShapeError:
+def shape_error(x: torch.Tensor, error: Exception) -> ShapeError:
+    """The error for rows `x`, which a model does not take."""
     return ShapeError(
-        f"`data` must have rows that the model takes; got rows of shape {tuple(x.shape[1:])}: {error} "
+        f"`data` must have rows that the model takes; got rows of shape {tuple(x.shape[1:])}: {_sentence(error)} "
         "Prepare them as for the model's training."
     )
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of a message, with a full stop."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".") + "."
 
 
 def tuning_config(fine_tune: Any, data: Any, model: torch.nn.Module) -> FitConfig | None:
@@ -111,8 +138,7 @@ def loss_for(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> str:
     """
     if y.is_floating_point():
         return "mse"
-    with stand_ins(model):
-        return "binary_cross_entropy" if outputs(model, x[:1]).numel() == 1 else "cross_entropy"
+    return "binary_cross_entropy" if outputs(shapes_of(model), x[:1]).numel() == 1 else "cross_entropy"
 
 
 def tune(model: torch.nn.Module, data: Any, config: FitConfig | None, number: int = 0) -> int:

@@ -25,8 +25,8 @@ def torchao(module: str, purpose: str) -> ModuleType:
     Raises:
         MissingDependencyError: it is not installed; `purpose` says what needs it.
     """
-    if module in sys.modules:
-        return sys.modules[module]
+    if (known := sys.modules.get(module)) is not None:  # None blocks an import
+        return known
     with without_known_messages():
         return require(module, extra="compress", purpose=purpose)
 

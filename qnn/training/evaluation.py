@@ -9,7 +9,7 @@ import torch
 
 from qnn._integers import whole
 from qnn._seeding import step_scope
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, DtypeError
 from qnn.training.data import Rows, read_rows
 from qnn.training.isolation import module_mode, own_randomness, reference_tensor, same_samples
 from qnn.training.losses import Loss, loss_named
@@ -108,5 +108,19 @@ def row_outputs(
         for rows in world.share(torch.arange(len(part))).split(batch_size):
             x, _ = part.select(rows, like)
             with step_scope(_FIRST_STEP - seed, rows):
-                found.append(model(x))
+                found.append(as_tensor(model(x)))
     return world.gather_rows(torch.cat(found))
+
+
+def as_tensor(answer: object) -> torch.Tensor:
+    """What a model returned.
+
+    Raises:
+        DtypeError: it is no tensor.
+    """
+    if not isinstance(answer, torch.Tensor):
+        raise DtypeError(
+            f"`model` must return a tensor, one row for each row of `data`; got {type(answer).__name__}. "
+            "Wrap it in a module that returns the outputs alone."
+        )
+    return answer

@@ -12,6 +12,7 @@ from qnn.compression.circuits.ansatz_layers import ansatz_layers
 from qnn.compression.circuits.circuit_layers import quantum_layers, rewritten, trainable_rotations, with_layers
 from qnn.compression.circuits.rotation_scores import by_angle, by_fisher, by_gradient
 from qnn.compression.measuring import DEVICE, Measuring, class_logits, gates_on
+from qnn.compression.options import check_module
 from qnn.compression.report import CompressionReport
 from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tuning import outputs, ranking_rows, training_rows, tune, tuning_config
@@ -63,10 +64,13 @@ def prune_circuits(
         The new model, and a report.
 
     Raises:
+        DtypeError: `model` is no module.
+        ShapeError: data that the model does not take.
         ArgumentError: no quantum layer; an option out of range; a layer would lose all its rotations, or all layers
             of its ansatz.
         CapabilityError: `fisher="quantum"` where there are no amplitudes.
     """
+    check_module(model)
     if method not in METHODS:
         raise unknown_name("pruning method", method, METHODS)
     share = checked_share(amount, threshold, with_target=False)

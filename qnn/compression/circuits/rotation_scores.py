@@ -18,13 +18,14 @@ from qnn.circuits.circuit import Slot
 from qnn.compression.circuits.circuit_layers import trainable_rotations
 from qnn.compression.circuits.simplification import period
 from qnn.compression.measuring import class_logits
-from qnn.compression.tuning import as_inputs
-from qnn.errors import ArgumentError, unknown_name
+from qnn.compression.tuning import as_inputs, shape_error
+from qnn.errors import ArgumentError, ShapeError, unknown_name
 from qnn.gradients import subset
 from qnn.gradients.metric import check_amplitudes
 from qnn.layers import QuantumLayer
 from qnn.simulation.derivative_states import fubini_study
 from qnn.simulation.program import words_program
+from qnn.training.evaluation import as_tensor
 
 KINDS = ("loss", "outputs", "quantum")
 _BATCH = 128
@@ -182,7 +183,10 @@ def _used(
             with ExitStack() as hooks, torch.set_grad_enabled(gradients):
                 for name, layer in layers.items():
                     hooks.callback(layer.register_forward_hook(partial(_note, into=calls[name])).remove)
-                outputs = model(part)
+                try:
+                    outputs = as_tensor(model(part))
+                except (RuntimeError, ShapeError) as error:
+                    raise shape_error(x, error) from error
                 if gradients:
                     _set_cotangents(_loss_of(outputs, targets.to(outputs.device)).sum(), calls)
             yield calls, len(part)

@@ -16,7 +16,7 @@ from torch import Tensor
 from qnn._meter import measure as measure_usage
 from qnn.compression.distillation.soft_targets import Distillation
 from qnn.compression.measuring import DEVICE, Measuring
-from qnn.compression.options import options_of
+from qnn.compression.options import check_module, options_of
 from qnn.compression.report import CompressionReport
 from qnn.compression.tuning import loss_for
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, QnnError, ShapeError, unknown_name
@@ -75,6 +75,7 @@ def distill(
 
     Raises:
         ArgumentError: a temperature of 0 or below, a weight outside 0 to 1, or what `qnn.fit` refuses.
+        DtypeError: teacher or student are no modules, or return no tensors.
         ShapeError: teacher and student have different outputs, or do not take the rows of `data`.
         NotFiniteError: the teacher's outputs hold NaN or infinity.
 
@@ -89,6 +90,8 @@ def distill(
         >>> [m.label for m in report.measurements]
         ['teacher', 'student alone', 'student distilled']
     """
+    check_module(teacher, "teacher")
+    check_module(student, "student")
     config = _config(config, overrides, data, student)
     _check_options(temperature, weight)
     hard = loss_named(config.loss)
@@ -169,8 +172,6 @@ def _check_options(temperature: float, weight: float) -> None:
 
 def _outputs(model: torch.nn.Module, part: Rows, who: str) -> Tensor:
     """What a model says about each row, (N, C)."""
-    if not isinstance(model, torch.nn.Module):
-        raise DtypeError(f"`{who}` must be a torch.nn.Module; got {type(model).__name__}. Pass the model itself.")
     try:
         outputs = row_outputs(model, part)
     except RuntimeError as error:

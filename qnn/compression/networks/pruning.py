@@ -186,6 +186,10 @@ def _check_names(model: Any, method: Any, scope: Any, then: Any, norm: Any) -> N
 
 def _check_used(method: str, scope: str, norm: float, penalty: float | None, then: str) -> None:
     """Refuse what would have no effect."""
+    if penalty is not None and (isinstance(penalty, bool) or not isinstance(penalty, int | float)):
+        raise DtypeError(f"`penalty` must be a number; got {penalty!r}. Use penalty=0.001.")
+    if penalty is not None and not 0 <= penalty < float("inf"):
+        raise ArgumentError(f"`penalty` must be finite, at least 0; got {penalty}. Use penalty=0.001.")
     by_norm = method in ("neuron", "channel") or (method == "l1" and then == "neuron")
     for name, unused in (
         ("penalty", penalty is not None and method != "l1"),

@@ -11,7 +11,7 @@ from qnn._integers import whole
 from qnn.compression.measuring import DEVICE, Measuring, count_weights, size_at_rest
 from qnn.compression.networks.tracing import example_rows
 from qnn.compression.networks.weight_pruning import plain_copy
-from qnn.compression.options import check_options
+from qnn.compression.options import check_module, check_options
 from qnn.compression.quantisation.angle_grids import (
     angles_on_grid,
     exact,
@@ -22,7 +22,7 @@ from qnn.compression.quantisation.angle_grids import (
 )
 from qnn.compression.quantisation.int8_layers import input_scales, replace, replaceable
 from qnn.compression.report import CompressionReport
-from qnn.compression.stand_ins import stand_ins
+from qnn.compression.stand_ins import shapes_of
 from qnn.compression.tuning import outputs, training_rows, tune, tuning_config
 from qnn.errors import ArgumentError, DtypeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
@@ -82,8 +82,7 @@ def quantize(
         >>> (coarse.weights / (torch.pi / 4)).round(decimals=3).tolist()
         [[8.0, 6.0]]
     """
-    if not isinstance(model, torch.nn.Module):
-        raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
+    check_module(model)
     if method not in METHODS:
         raise unknown_name("method of quantisation", method, METHODS)
     check_options(unknown, quantize, "quantize")
@@ -119,7 +118,8 @@ def _int8(
         scales = input_scales(model, layers, rows, reduce_range)
         details["calibration_rows"] = len(rows)
     before, n = size_at_rest(model), count_weights(model)
-    n_int8 = sum(layer.weight.numel() for layer in layers.values())  # type: ignore[union-attr, operator, misc]
+    weights = {id(layer.weight): layer.weight for layer in layers.values()}
+    n_int8 = sum(weight.numel() for weight in weights.values())  # type: ignore[union-attr, operator, misc]
     new = replace(model, layers, activations, scales, reduce_range)
     after = size_at_rest(new)
     return new, {
@@ -163,9 +163,8 @@ def _moved(model: torch.nn.Module, new: torch.nn.Module, data: Any) -> dict[str,
     """How far outputs moved, on test rows or, without data, on random ones; nothing where none can be made up."""
     if data is None:
         try:
-            with stand_ins(model):
-                outputs(model, rows := example_rows(model, 64))
-        except ArgumentError:  # the first layer does not say how many inputs there are, or others take more
+            outputs(shapes_of(model), rows := example_rows(model, 64))
+        except Exception:  # other inputs than rows of the first layer's width: a forward may raise anything
             return {}
     else:
         rows = training_rows(getattr(data, "test", data))[0][:_MAX_ROWS]

@@ -17,11 +17,13 @@ from torch import Tensor
 from qnn._integers import checked_seed, whole
 from qnn.backends.base import Estimate
 from qnn.compression.measuring import DEVICE, Measuring
+from qnn.compression.options import check_module, check_options
 from qnn.compression.report import CompressionReport
 from qnn.compression.surrogates.fourier import grid, series_of
 from qnn.compression.surrogates.random_features import QUERIES, draw_frequencies, ridge_regression, shortcoming
 from qnn.compression.surrogates.spectrum import Encoding, Frequencies, encodings_of, frequencies_of
-from qnn.errors import ArgumentError, DtypeError, PoorFitWarning, QnnError, ShapeError, unknown_name
+from qnn.compression.tuning import training_rows
+from qnn.errors import ArgumentError, PoorFitWarning, QnnError, ShapeError, unknown_name
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import FourierSurrogate, QuantumLayer
 from qnn.training.isolation import module_mode, reference_tensor, same_samples
@@ -43,6 +45,7 @@ def surrogate(
     ridge: float = 1e-6,
     seed: int = 0,
     device: str | None = DEVICE,
+    **unknown: Any,
 ) -> tuple[torch.nn.Module, CompressionReport]:
     """A copy of `model` whose quantum layers are Fourier series: the same function, and no circuit to run.
 
@@ -64,6 +67,7 @@ def surrogate(
         ridge: of "random", how much large coefficients are held back, relative to the mean square of a feature.
         seed: of "random": which frequencies, which queries.
         device: a fake device of IBM to which circuits are transpiled for the report; None leaves gates out.
+        **unknown: there are no others; a misspelt option is named.
 
     Returns:
         The copy, or for a layer its `FourierSurrogate`; and the report, with what is measured on `data`, and for each
@@ -73,6 +77,8 @@ def surrogate(
         PoorFitWarning: with "random", a constant would be nearer to a layer.
 
     Raises:
+        DtypeError: `model` is no module.
+        UnknownNameError: no such method or option.
         ArgumentError: it takes more than `max_queries` queries; the message has the count.
         UnsupportedError: a layer computes with its inputs in other ways than sums of multiples.
 
@@ -91,6 +97,8 @@ def surrogate(
         >>> report.details["queries"], bool((series(torch.ones(2)) - layer(torch.ones(2))).abs().max() < 1e-6)
         (25, True)
     """
+    check_module(model)
+    check_options(unknown, surrogate, "surrogate")
     options = _Options(method, max_queries, tolerance, n_frequencies, n_queries, ridge, seed)
     layers = _layers(model)
     rows = _training_rows(data) if method == "random" and data is not None else None
@@ -194,11 +202,16 @@ class _Options:
     ) -> tuple[FourierSurrogate, dict[str, Any], str | None]:
         """A fitted series, its errors on queries that were held out, and what to do where these are too large."""
         wanted = min(QUERIES * len(frequencies), self.max_queries) if self.n_queries is None else self.n_queries
+        if wanted < 5:
+            raise ArgumentError(
+                f"`n_queries` must be at least 5, one in five held out; got {wanted}. Use n_queries="
+                f"{max(5, min(QUERIES * len(frequencies), self.max_queries))}, or a larger `max_queries`."
+            )
         places = self._places(layer, encodings, inputs, wanted)
         held = round(_HELD_OUT * len(places))
         if len(places) < 5:
             raise ShapeError(
-                f"`data` and `n_queries` must give 5 queries or more, one in five held out; got {len(places)}. "
+                f"`data` must give 5 queries or more, one in five held out; got {len(places)}. "
                 "Give more rows, or none for queries all over a period."
             )
         found = _query(layer, places)
@@ -244,8 +257,6 @@ def _generator(seed: int) -> torch.Generator:
 
 
 def _layers(model: torch.nn.Module) -> dict[str, QuantumLayer]:
-    if not isinstance(model, torch.nn.Module):
-        raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
     layers = {name: layer for name, layer in quantum_modules(model).items() if isinstance(layer, QuantumLayer)}
     if not layers:
         raise ArgumentError("`model` must have a quantum layer; got none. A classical network is its own surrogate.")
@@ -254,10 +265,7 @@ def _layers(model: torch.nn.Module) -> dict[str, QuantumLayer]:
 
 def _training_rows(data: Any) -> Tensor:
     """The inputs (N, ...) of the training part, or of all rows there are."""
-    if isinstance(data, Tensor):
-        return data
-    part = data.train if hasattr(data, "train") else data
-    return torch.as_tensor(part.x if hasattr(part, "x") else part[0])
+    return data if isinstance(data, Tensor) else training_rows(data)[0]
 
 
 def _inputs_of(model: torch.nn.Module, layers: dict[str, QuantumLayer], rows: Tensor | None) -> dict[str, Tensor]:
