@@ -184,6 +184,8 @@ def test_categories_of_held_out_rows_only_are_noted():
         (None, "species", {"n_qubit": 2}, Exception, "n_qubit"),
         (None, "species", {"classes": ["setosa", "virginica"]}, TableError, '50 others: row 51, .* "versicolor"'),
         (None, "species", {"seed": -1}, ArgumentError, "`seed` must be"),
+        (None, "species", {"split_seed": -1}, ArgumentError, "`split_seed` must be an integer from 0 to .*; got -1"),
+        ("iris", None, {"split_seed": 2**40}, ArgumentError, "`split_seed` must be an integer from 0 to 4,294,967,295"),
     ],
 )
 def test_bad_input(data, target, options, error, message):

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from qnn._integers import whole
 from qnn.compression.tuning import training_rows
-from qnn.errors import ArgumentError, TableError
+from qnn.errors import ArgumentError, BundleError, TableError
 from qnn.models.bundle import Bundle
 from qnn.models.quantum_neural_network import QuantumNeuralNetwork
 from qnn.models.tables import TableModel
 from qnn.models.tables.predict import majority_class, predict_values, profile_of_predictions, score_part
 from qnn.models.tables.table_model import KIND
 from qnn.tasks.data import Part
-from qnn.tasks.tables import prepare_builtin, read_table
+from qnn.tasks.split import Split
+from qnn.tasks.tables import Table, prepare_builtin, read_table
+from qnn.tasks.tables.parts import split_table
+from qnn.tasks.tables.task import TEST_FRACTION, VALIDATION_FRACTION
 from qnn.training.isolation import same_samples
 
 _TEST_SHARE = 0.25
+_MOST = {"table": 2**63 - 1, "task": 2**32 - 1}  # seeds of NumPy's generators, and of scikit-learn's splits
 
 
 @dataclass(frozen=True)
 class SplitRows:
-    """Rows to fine-tune and calibrate on, and rows to report on."""
+    """Rows to fine-tune and calibrate on, and rows to report on.
+
+    Attributes:
+        train, validation, test: the parts.
+        called: what `test` is: the part of that name of the model's training, or "data", of which nobody knows whether
+            the model was trained on it.
+    """
 
     train: Part
     test: Part
     validation: Part | None = None
+    called: str = "test"
 
 
 def table_of(bundle: Bundle) -> TableModel | None:
@@ -42,10 +54,13 @@ def table_of(bundle: Bundle) -> TableModel | None:
 
 
 def rows_of_table(model: TableModel, data: Any, seed: int) -> SplitRows:
-    """The rows of a table with the columns and the target of `model`; a quarter, drawn by `seed`, is for the report.
+    """The rows of a table with the columns and the target of `model`, in parts.
+
+    The table of its training is split as it was then; of others a quarter, drawn by `seed`, is for the report.
 
     Raises:
         TableError: it has other columns, or rows that cannot be predicted.
+        BundleError: the seed of the split is none.
     """
     table = read_table(data)
     prepared = model.preparation(table)
@@ -56,13 +71,62 @@ def rows_of_table(model: TableModel, data: Any, seed: int) -> SplitRows:
             f"`data` must have values and known categories in every row; {table.source} has not: "
             f"{'; '.join(problems[:3])}. Drop or mend these rows."
         )
+    split = _split_of_training(model, table, y)
     if model.target.task == "regression":
         y = ((y - model.target.mean) / model.target.deviation).astype("float32")
     x, labels = torch.as_tensor(prepared.x, dtype=torch.float32), torch.as_tensor(y)
+    if split is not None:
+        return _in_parts(x, labels, split)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     n_test = max(1, round(_TEST_SHARE * len(x)))
     test, train = order[:n_test], order[n_test:]
-    return SplitRows(Part(x[train], labels[train]), Part(x[test], labels[test]))
+    return SplitRows(Part(x[train], labels[train]), Part(x[test], labels[test]), called="data")
+
+
+def _split_of_training(model: TableModel, table: Table, y: np.ndarray) -> Split | None:
+    """The parts that a table had when `model` was trained on it; None for another table, by the columns' profiles."""
+    settings, seed = model.config.get("table"), _split_seed(model, "table")
+    if seed is None or not isinstance(settings, dict):
+        return None
+    shares = {"validation_fraction": VALIDATION_FRACTION, "test_fraction": TEST_FRACTION}
+    shares |= {name: settings[name] for name in shares if name in settings}
+    try:
+        split = split_table(y, stratified=model.target.task == "classification", seed=seed, **shares)
+        trained = table.select(split.train)
+        for profile in (*model.profiles, model.labels):
+            if type(profile).of(profile.name, model.values(trained, profile)).to_json() != profile.to_json():
+                return None
+    except (ArgumentError, TableError):  # too few rows, or columns of another kind
+        return None
+    return split
+
+
+def _split_seed(model: TableModel, kind: str) -> int | None:
+    """The seed of the split of a model's training; None for one that does not say.
+
+    Raises:
+        BundleError: it is no seed.
+    """
+    settings = model.config.get("table")
+    given = settings.get("split_seed") if isinstance(settings, dict) else None
+    seed = whole(given)
+    if given is not None and (seed is None or not 0 <= seed <= _MOST[kind]):
+        raise BundleError(
+            f"`config` of the bundle must have a `split_seed` from 0 to {_MOST[kind]:,}; got {given!r}. "
+            "Get a fresh copy of the bundle."
+        )
+    return seed
+
+
+def _in_parts(x: torch.Tensor, y: torch.Tensor, split: Split) -> SplitRows:
+    """The parts of a training, of which the last that there is is for the report."""
+    train, validation, test = (
+        Part(x[rows], y[rows]) if len(rows) else None for rows in (split.train, split.validation, split.test)
+    )
+    assert train is not None
+    parts = {"test": test, "validation": validation, "train": train}
+    called, last = next((name, part) for name, part in parts.items() if part is not None)
+    return SplitRows(train, last, validation, called)
 
 
 def rows_of_builtin(model: TableModel, name: str) -> SplitRows:
@@ -70,10 +134,10 @@ def rows_of_builtin(model: TableModel, name: str) -> SplitRows:
 
     Raises:
         ArgumentError: the task has other classes.
+        BundleError: the seed of the split is none.
         TableError: it has other columns.
     """
-    settings = model.config.get("table") if model.config.get("data") == name else None
-    seed = whole(settings.get("split_seed")) if isinstance(settings, dict) else None
+    seed = _split_seed(model, "task") if model.config.get("data") == name else None
     made = prepare_builtin(name, split_seed=seed or 0)
     if made.target.classes != model.target.classes:
         classes = ", ".join(model.target.classes[:5]) or "none"
@@ -83,9 +147,8 @@ def rows_of_builtin(model: TableModel, name: str) -> SplitRows:
         )
     x = torch.as_tensor(model.preparation(made.table).x, dtype=torch.float32)
     labels = torch.as_tensor(model.target.values(made.table)[0])
-    split = made.split
-    train, validation, test = (Part(x[rows], labels[rows]) for rows in (split.train, split.validation, split.test))
-    return SplitRows(train, test, validation)
+    found = _in_parts(x, labels, made.split)
+    return found if seed is not None else replace(found, called="data")
 
 
 def predictions_of(
@@ -93,7 +156,8 @@ def predictions_of(
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """How the predictions of another model of the same table are distributed, and their scores by part; plain data.
 
-    Without rows nothing is known of either.
+    The distribution is that on all rows which were not trained on, where there are any, as after a training. Without
+    rows nothing is known of either.
     """
     if rows is None:
         return None, {}
@@ -101,5 +165,9 @@ def predictions_of(
     with same_samples(model):
         values, _ = predict_values(model, table.target, x, seed=0)
     scores = score_part(table.target, y, values, majority_class(table))
-    held_out = rows.test is not rows.train
-    return profile_of_predictions(table.target, values).to_json(), {"test" if held_out else "train": scores.as_dict()}
+    called = "train" if rows.test is rows.train else getattr(rows, "called", "test")
+    if called == "test" and getattr(rows, "validation", None) is not None:
+        with same_samples(model):
+            others, _ = predict_values(model, table.target, training_rows(tuple(rows.validation)[:2])[0], seed=1)
+        values = np.concatenate([others, values])
+    return profile_of_predictions(table.target, values).to_json(), {called: scores.as_dict()}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from qnn._integers import whole
 from qnn.errors import ArgumentError, TableError
 from qnn.tasks.catalogue import TASKS
 from qnn.tasks.data import Part
@@ -74,6 +76,7 @@ def prepare_table(
     Raises:
         TableError: what is wrong with the table, by row and column.
     """
+    _check_seed(split_seed, 2**63 - 1)
     learnt = Target.learn(table, target, task=task, classes=classes)
     names = [name for name in table.names if name != target] if features is None else list(features)
     if target in names or len(set(names)) < len(names):
@@ -110,6 +113,7 @@ def prepare_builtin(name: str, *, scaling: str = "standard", split_seed: int = 0
 
     With `scaling="standard"` the features are those of `qnn.load_task`: images have one mean and deviation a channel.
     """
+    _check_seed(split_seed, 2**32 - 1)
     raw = TASKS[name]()
     columns = [Column(f"x{i}", raw.x[:, i].astype(np.float64), None) for i in range(raw.x.shape[1])]
     labels = np.array(raw.class_names, dtype=object)[raw.y]
@@ -120,6 +124,12 @@ def prepare_builtin(name: str, *, scaling: str = "standard", split_seed: int = 0
     preparation = Preparation.learn(table, names, split.train, scaling=scaling, groups=groups)
     target = Target(CLASS, "classification", raw.class_names)
     return _task(table, preparation, target, raw.y, split, [])
+
+
+def _check_seed(seed: Any, most: int) -> None:
+    number = whole(seed)
+    if number is None or not 0 <= number <= most:
+        raise ArgumentError(f"`split_seed` must be an integer from 0 to {most:,}; got {seed!r}. Use split_seed=0.")
 
 
 def _task(
