@@ -45,6 +45,14 @@ def test_a_forward_of_a_layer_of_the_users_own_stays_and_hooks_see_no_made_up_va
     assert vars(layer)["forward"] is mine
 
 
+def test_a_compiled_layer_is_not_run():
+    net = nn.Sequential(nn.Linear(4, 2), layer := QuantumLayer(2, 1, seed=0, shots=10), nn.Linear(2, 2))
+    layer.compile(backend="eager")
+    state = layer.sampling_state()
+    assert loss_for(net, X, LABELS) == "cross_entropy"
+    assert layer.sampling_state() == state and layer._compiled_call_impl is not None
+
+
 def test_layers_whose_forward_takes_more_are_looked_at_too():
     net = Net()
     assert loss_for(net, X, LABELS) == "cross_entropy"

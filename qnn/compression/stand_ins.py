@@ -21,6 +21,8 @@ def shapes_of(model: torch.nn.Module) -> torch.nn.Module:
             if isinstance(value, torch.Tensor) and value.grad_fn is not None:
                 memo[id(value)] = value.detach().clone()
     made = copy.deepcopy(model, memo)
+    for module in made.modules():
+        module._compiled_call_impl = None  # which calls the module that it was compiled for
     for layer in quantum_modules(made).values():
         layer._forward_hooks.clear()
         layer._forward_pre_hooks.clear()
