@@ -9,6 +9,7 @@ import torch
 import qnn
 from qnn.compression.circuits.pruning import prune_circuits
 from qnn.compression.pruning import prune
+from qnn.compression.surrogates import surrogate
 from qnn.errors import ArgumentError, DtypeError, UnknownNameError
 from qnn.layers import QuantumLayer
 from qnn.models import QuantumNeuralNetwork
@@ -167,6 +168,18 @@ def test_a_circuit_of_one_rotation_has_none_to_lose():
         ArgumentError, match="must have a quantum layer of more than one of its trainable rotations; got 1 in 1"
     ):
         prune(QuantumLayer(1, 1, seed=0), amount=1, device=None)
+
+
+class Doubled(QuantumLayer):
+    def forward(self, inputs=None):
+        return 2 * super().forward(inputs)
+
+
+def test_a_layer_that_does_more_is_not_replaced():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), Doubled(2, 2, seed=0))
+    for compress in (lambda: prune(model, amount=1, device=None), lambda: surrogate(model, device=None)):
+        with pytest.raises(ArgumentError, match='whose `forward` is that of QuantumLayer; "1" has one of its own'):
+            compress()
 
 
 def test_wrong_types_names_and_models_are_refused(hybrid):

@@ -41,6 +41,19 @@ def quantum_layers(model: torch.nn.Module) -> dict[str, QuantumLayer]:
     return layers
 
 
+def check_replaceable(name: str, layer: torch.nn.Module) -> None:
+    """Refuse a layer that does more than a `QuantumLayer`, and would do less when one stands in its place.
+
+    Raises:
+        ArgumentError: it has a `forward` of its own.
+    """
+    if type(layer).forward is not QuantumLayer.forward or "forward" in vars(layer):
+        raise ArgumentError(
+            f'`model` must have quantum layers whose `forward` is that of QuantumLayer; "{name}" has one of its own, '
+            "which the new layer would not have. Put what it does beside the layer into a module of its own."
+        )
+
+
 def trainable_rotations(layer: QuantumLayer) -> dict[int, Slot]:
     """Numbers of the operations whose angles depend on a trainable weight, with their slots.
 

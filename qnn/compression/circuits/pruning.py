@@ -9,7 +9,13 @@ from typing import Any
 import torch
 
 from qnn.compression.circuits.ansatz_layers import ansatz_layers
-from qnn.compression.circuits.circuit_layers import quantum_layers, rewritten, trainable_rotations, with_layers
+from qnn.compression.circuits.circuit_layers import (
+    check_replaceable,
+    quantum_layers,
+    rewritten,
+    trainable_rotations,
+    with_layers,
+)
 from qnn.compression.circuits.rotation_scores import by_angle, by_fisher, by_gradient
 from qnn.compression.measuring import DEVICE, Measuring, class_logits, gates_on
 from qnn.compression.options import check_module
@@ -79,6 +85,8 @@ def prune_circuits(
         raise ArgumentError(f'`data` must be given for method="{method}"; got None. Pass a task or (x, y).')
     model = copy.deepcopy(model)  # what samples counts its calls
     before = quantum_layers(model)
+    for name, layer in before.items():
+        check_replaceable(name, layer)
     measuring = Measuring(data, device=device)
     measuring.add("before", model)
     units = _units(model, before, data, method, fisher)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from qnn._integers import checked_seed, whole
 from qnn.backends.base import Estimate
+from qnn.compression.circuits.circuit_layers import check_replaceable
 from qnn.compression.measuring import DEVICE, Measuring
 from qnn.compression.options import check_module, check_options
 from qnn.compression.report import CompressionReport
@@ -258,6 +259,8 @@ def _generator(seed: int) -> torch.Generator:
 
 def _layers(model: torch.nn.Module) -> dict[str, QuantumLayer]:
     layers = {name: layer for name, layer in quantum_modules(model).items() if isinstance(layer, QuantumLayer)}
+    for name, layer in layers.items():
+        check_replaceable(name, layer)
     if not layers:
         raise ArgumentError("`model` must have a quantum layer; got none. A classical network is its own surrogate.")
     return layers
