@@ -23,10 +23,10 @@ from torch import nn
 
 import qnn
 from qnn._files import write_atomic
-from qnn.compression.measuring import Measuring
+from qnn.compression.measurement.measuring import Measuring
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.networks.pruning import prune_classical
 from qnn.compression.quantisation.quantising import quantize
-from qnn.compression.report import CompressionReport
 from qnn.compression.tuning import tune, tuning_config
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -20,7 +20,7 @@ import torch
 import qnn
 from qnn._files import write_atomic
 from qnn.compression.distillation.distilling import distill
-from qnn.compression.report import CompressionReport
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.surrogates.series import surrogate
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -9,7 +9,7 @@ import torch
 import qnn
 from qnn.compression.circuits.pruning import prune_circuits
 from qnn.compression.pruning import prune
-from qnn.compression.surrogates import surrogate
+from qnn.compression.surrogates.series import surrogate
 from qnn.errors import ArgumentError, DtypeError, UnknownNameError
 from qnn.layers import QuantumLayer
 from qnn.models import QuantumNeuralNetwork

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from qnn.compression import Measurement
-from qnn.compression.figures import draw
+from qnn.compression.measurement.figures import draw
 
 BEFORE = Measurement("before", 0.9, 0.85, 0.93, 0.3, 100, 40, 9, 2000, 0.1503, 32)
 

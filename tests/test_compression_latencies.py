@@ -7,7 +7,7 @@ import torch
 
 import qnn
 from qnn.compression import CompressionReport, Measuring
-from qnn.compression.latencies import ROUNDS, in_turns, latencies_ms
+from qnn.compression.measurement.latencies import ROUNDS, in_turns, latencies_ms
 
 
 class Machine:

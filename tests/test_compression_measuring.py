@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 import qnn
 from qnn.compression import CompressionReport, compare_latency, latency_table, measure
-from qnn.compression.measuring import gates_on, size_at_rest
+from qnn.compression.measurement.measuring import gates_on, size_at_rest
 from qnn.errors import ArgumentError, ShapeError
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from qnn import FitConfig, QuantumLayer, QuantumNeuralNetwork, build_baseline, load, save
 from qnn.compression.bundles import compress_bundle
-from qnn.compression.measuring import size_at_rest
+from qnn.compression.measurement.measuring import size_at_rest
 from qnn.compression.quantisation.quantising import quantize
 from qnn.errors import ArgumentError, BundleError, DtypeError, NotFiniteError, ShapeError, UnknownNameError
 from qnn.layers import Int8Conv2d, Int8HiddenLayer, Int8InputLayer, Int8Linear

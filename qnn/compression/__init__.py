@@ -3,13 +3,13 @@
 from qnn.compression.bundles import compress_bundle
 from qnn.compression.circuits.gradient_pruning import GradientPruning
 from qnn.compression.circuits.pruning import prune_circuits
-from qnn.compression.deployment import Latency, compare_latency, latency_table
 from qnn.compression.distillation.distilling import distill
-from qnn.compression.measuring import Measurement, Measuring, measure
+from qnn.compression.measurement.deployment import Latency, compare_latency, latency_table
+from qnn.compression.measurement.measuring import Measurement, Measuring, measure
+from qnn.compression.measurement.report import CompressionReport, table
 from qnn.compression.networks.pruning import prune_classical
 from qnn.compression.pruning import prune
 from qnn.compression.quantisation.quantising import quantize
-from qnn.compression.report import CompressionReport, table
 from qnn.compression.surrogates.series import surrogate
 
 __all__ = [

@@ -11,10 +11,10 @@ import torch
 
 from qnn._files import write_atomic
 from qnn.compression import pruning
-from qnn.compression.measuring import DEVICE, Measuring
+from qnn.compression.measurement.measuring import DEVICE, Measuring
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_options
 from qnn.compression.quantisation import quantising
-from qnn.compression.report import CompressionReport
 from qnn.compression.surrogates import series
 from qnn.compression.table_bundles import SplitRows, predictions_of, rows_of_builtin, rows_of_table, table_of
 from qnn.compression.tuning import as_inputs, training_rows

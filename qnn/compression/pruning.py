@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_module, check_options, options_of
-from qnn.compression.report import CompressionReport
 from qnn.errors import ArgumentError, UnknownNameError, unknown_name
 
 PARTS = ("circuit", "classical")

@@ -17,9 +17,9 @@ from qnn.compression.circuits.circuit_layers import (
     with_layers,
 )
 from qnn.compression.circuits.rotation_scores import by_angle, by_fisher, by_gradient
-from qnn.compression.measuring import DEVICE, Measuring, class_logits, gates_on
+from qnn.compression.measurement.measuring import DEVICE, Measuring, class_logits, gates_on
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_module
-from qnn.compression.report import CompressionReport
 from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tuning import outputs, ranking_rows, training_rows, tune, tuning_config
 from qnn.errors import ArgumentError, unknown_name

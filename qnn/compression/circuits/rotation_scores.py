@@ -17,7 +17,7 @@ from qnn.circuits.angle_map import AngleMap
 from qnn.circuits.circuit import Slot
 from qnn.compression.circuits.circuit_layers import trainable_rotations
 from qnn.compression.circuits.simplification import period
-from qnn.compression.measuring import class_logits
+from qnn.compression.measurement.measuring import class_logits
 from qnn.compression.tuning import as_inputs, shape_error
 from qnn.errors import ArgumentError, ShapeError, unknown_name
 from qnn.gradients import subset

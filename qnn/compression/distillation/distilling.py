@@ -15,9 +15,9 @@ from torch import Tensor
 
 from qnn._meter import measure as measure_usage
 from qnn.compression.distillation.soft_targets import Distillation
-from qnn.compression.measuring import DEVICE, Measuring
+from qnn.compression.measurement.measuring import DEVICE, Measuring
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_module, options_of
-from qnn.compression.report import CompressionReport
 from qnn.compression.tuning import loss_for
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, QnnError, ShapeError, unknown_name
 from qnn.training import Callback, FitConfig, fit

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from qnn.compression.measuring import class_logits
+from qnn.compression.measurement.measuring import class_logits
 from qnn.compression.shares import Share
 from qnn.compression.stand_ins import stand_ins
 from qnn.compression.tuning import outputs

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from qnn.compression.measuring import DEVICE, Measuring
+from qnn.compression.measurement.measuring import DEVICE, Measuring
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.networks.channel_pruning import Channels
 from qnn.compression.networks.layer_pruning import WholeLayers
 from qnn.compression.networks.tracing import example_rows
 from qnn.compression.networks.weight_pruning import Masks, check_not_int8, check_plain, plain_copy, prunable
-from qnn.compression.report import CompressionReport
 from qnn.compression.shares import Share, checked_share, fractions
 from qnn.compression.tuning import ranking_rows, training_rows, tune, tuning_config
 from qnn.errors import ArgumentError, DtypeError, unknown_name

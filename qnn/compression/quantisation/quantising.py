@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from qnn._integers import whole
-from qnn.compression.measuring import DEVICE, Measuring, count_weights, size_at_rest
+from qnn.compression.measurement.measuring import DEVICE, Measuring, count_weights, size_at_rest
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.networks.tracing import example_rows
 from qnn.compression.networks.weight_pruning import plain_copy
 from qnn.compression.options import check_module, check_options
@@ -21,7 +22,6 @@ from qnn.compression.quantisation.angle_grids import (
     put_on_grid,
 )
 from qnn.compression.quantisation.int8_layers import input_scales, replace, replaceable
-from qnn.compression.report import CompressionReport
 from qnn.compression.stand_ins import shapes_of
 from qnn.compression.tuning import outputs, training_rows, tune, tuning_config
 from qnn.errors import ArgumentError, DtypeError, unknown_name

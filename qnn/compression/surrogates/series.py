@@ -17,9 +17,9 @@ from torch import Tensor
 from qnn._integers import checked_seed, whole
 from qnn.backends.base import Estimate
 from qnn.compression.circuits.circuit_layers import check_replaceable
-from qnn.compression.measuring import DEVICE, Measuring
+from qnn.compression.measurement.measuring import DEVICE, Measuring
+from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_module, check_options
-from qnn.compression.report import CompressionReport
 from qnn.compression.surrogates.fourier import grid, series_of
 from qnn.compression.surrogates.random_features import QUERIES, draw_frequencies, ridge_regression, shortcoming
 from qnn.compression.surrogates.spectrum import Encoding, Frequencies, encodings_of, frequencies_of

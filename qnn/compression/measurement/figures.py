@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from qnn.compression.measuring import Measurement
+from qnn.compression.measurement.measuring import Measurement
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ import torch
 
 from qnn._integers import whole
 from qnn._optional import require
-from qnn.compression.latencies import in_turns
-from qnn.compression.measuring import repeated
+from qnn.compression.measurement.latencies import in_turns
+from qnn.compression.measurement.measuring import repeated
 from qnn.compression.tuning import outputs
 from qnn.errors import ArgumentError, DtypeError, ExportError, ShapeError
 from qnn.layers import export_onnx

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qnn._files import write_atomic
-from qnn.compression.measuring import Measurement
+from qnn.compression.measurement.measuring import Measurement
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ class CompressionReport:
 
     def figure(self) -> Figure:
         """Accuracy with its interval against size, latency and circuits, one point a model."""
-        from qnn.compression.figures import draw
+        from qnn.compression.measurement.figures import draw
 
         return draw(self.measurements, self.method)
 

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from qnn.backends.registry import resolve
 from qnn.circuits.circuit import Circuit
-from qnn.compression.latencies import latencies_ms
+from qnn.compression.measurement.latencies import latencies_ms
 from qnn.compression.options import check_module
 from qnn.compression.tuning import reported_rows, shape_error
 from qnn.errors import ArgumentError, MissingDependencyError, ShapeError

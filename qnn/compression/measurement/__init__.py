@@ -1,0 +1,1 @@
+"""What models cost and what they can do, before and after: measurements, latencies, reports and their pictures."""
