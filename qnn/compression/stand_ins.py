@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from qnn.compression.copying import deep_copy
 from qnn.errors import ShapeError
 from qnn.gradients.quantum_modules import quantum_modules
 
 
 def shapes_of(model: torch.nn.Module) -> torch.nn.Module:
     """A copy of `model` whose quantum layers are matrices of ones, without their hooks; `model` is not touched."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():  # what a mask computed has a graph, which torch does not copy
-        for value in vars(module).values():
-            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
-                memo[id(value)] = value.detach().clone()
-    made = copy.deepcopy(model, memo)
+    made = deep_copy(model)
     for module in made.modules():
         module._compiled_call_impl = None  # which calls the module that it was compiled for
     for layer in quantum_modules(made).values():

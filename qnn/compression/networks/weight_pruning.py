@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch.nn.utils import parametrize, prune
 
+from qnn.compression.copying import deep_copy
 from qnn.compression.shares import Share
 from qnn.errors import ArgumentError, NotFiniteError
 from qnn.gradients.quantum_modules import quantum_modules
@@ -75,12 +74,7 @@ def plain_copy(model: torch.nn.Module) -> torch.nn.Module:
     Raises:
         NotFiniteError: a weight is NaN or infinite.
     """
-    memo: dict[int, object] = {}
-    for module in model.modules():  # what a mask computed has a graph, which torch does not copy
-        for value in vars(module).values():
-            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
-                memo[id(value)] = value.detach().clone()
-    made = copy.deepcopy(model, memo)
+    made = deep_copy(model)
     for module in made.modules():
         unmask(module)
     for name, weight in made.named_parameters():
