@@ -92,7 +92,7 @@ def training(cloud, case, scratch, journal=None):
         options = dict(CASES[case][1])
         where = Path(tempfile.mkdtemp(dir=scratch)) if folder is None else folder
         backend = FakeCloud(
-            cloud.url, cloud.token, journal=journal or where / "jobs.sqlite3", poll_interval_s=0.005, lookup_s=0.1,
+            cloud.url, cloud.token, journal=journal or where / "jobs.sqlite3", poll_interval_s=0.005, lookup_s=0.5,
             max_executions=options.pop("max_executions", 10**7),
         )  # fmt: skip
         torch.manual_seed(0)
@@ -115,12 +115,23 @@ def training(cloud, case, scratch, journal=None):
 
 
 def jobs_of(folder, cloud):
-    """What is wrong with the jobs of a run that ended: submitted twice, lost, or unknown; and how many there were."""
+    """What is wrong with the jobs of a run that ended, and how many there were."""
     rows = Journal(folder / "jobs.sqlite3").jobs()
-    accepted = cloud.tags()
-    wrong = [f"{job.tag} is {job.state}" for job in rows if job.state != "done"]
-    wrong += [f"{job.tag} was accepted {accepted.get(job.tag, 0)} times" for job in rows if accepted.get(job.tag) != 1]
-    return wrong, len(rows)
+    return wrong_with(rows, cloud), len(rows)
+
+
+def wrong_with(rows, cloud):
+    """Which jobs were submitted twice, lost, or are unknown at the end."""
+    known = cloud.tags()
+    accepted = {row.tag: known.get(row.tag, 0) for row in rows}
+    twice = [f"{tag} was accepted {n} times: {requests_for(tag, cloud)}" for tag, n in accepted.items() if n != 1]
+    return [f"{job.tag} is {job.state}" for job in rows if job.state != "done"] + twice
+
+
+def requests_for(tag, cloud):
+    """What the provider was asked about a tag, and what it answered."""
+    asked = [line for line in cloud.log() if line["tag"] == tag]
+    return [f"{line['at'] - asked[0]['at']:.3f} s {line['method']} {line['status']} {line['fault']}" for line in asked]
 
 
 def torture(cloud, case, kills, seed=0):
@@ -192,11 +203,10 @@ def two_at_once(cloud, kills, seed=0):
                 told = json.loads((left.pop(case) / "result.json").read_text())
                 wrong += [] if told == alone[case] else [f"{case} differs"]
         rows = Journal(journal).jobs()
-        accepted = cloud.tags()
-        wrong += [f"{job.tag} is {job.state}" for job in rows if job.state != "done"]
-        wrong += [f"{job.tag} was accepted {accepted[job.tag]} times" for job in rows if accepted[job.tag] != 1]
-        if sum(accepted.values()) != before + len(rows) or len({job.run for job in rows}) != 2:
-            wrong.append(f"{sum(accepted.values()) - before} jobs at the provider, {len(rows)} in the journal")
+        wrong += wrong_with(rows, cloud)
+        accepted = sum(cloud.tags().values()) - before
+        if accepted != len(rows) or len({job.run for job in rows}) != 2:
+            wrong.append(f"{accepted} jobs at the provider, {len(rows)} in the journal")
     return done, len(rows), wrong
 
 

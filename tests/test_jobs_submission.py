@@ -177,6 +177,24 @@ def test_a_job_that_a_dead_process_had_prepared_is_looked_up_before_it_is_sent(p
     assert service.calls.count("submit") == 1
 
 
+def test_what_a_dead_process_sent_last_may_be_listed_after_its_job_was_taken_over(policy):
+    """When it sent is unknown: the row may have been written long before, on a slow disk or by another clock."""
+    for give_it_up in (False, True):
+        journal = Journal(policy.journal)
+        job, _ = journal.claim(request([3]), "r", "provider", None, "elsewhere/1/2")
+        with journal._writing() as connection:
+            connection.execute("UPDATE jobs SET prepared_at = prepared_at - 1000, spoke_at = spoke_at - 1000")
+        service = Provider(find=["late", "late"])
+        service.lookup_s = 1.0
+        service.submit([3], job.tag)
+        if give_it_up:
+            assert give_up(journal, job, service).state == "done"
+        else:
+            assert squares(service, policy, [3]) == [[9]]
+        assert service.calls.count("submit") == 1
+        journal.path.unlink()
+
+
 def test_exact_results_of_other_runs_are_used_on_request_only_and_never_with_shots(tmp_path):
     service = Provider()
     path = tmp_path / "j"

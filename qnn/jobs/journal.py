@@ -99,20 +99,12 @@ class Journal:
             )
             return _latest(connection, job.id) if done.rowcount == 1 else None
 
-    def speak(self, job: JobRecord, owner: str, *, sending: bool) -> bool:
-        """Note that `owner` is at work on a prepared job; False where it is not its job any more.
-
-        Args:
-            job: the row.
-            owner: who submits it.
-            sending: whether a request is about to be sent, from which a look-up counts.
-        """
-        now = time.time()
-        changes = "spoke_at = ?, prepared_at = ?" if sending else "spoke_at = ?"
+    def speak(self, job: JobRecord, owner: str) -> bool:
+        """Note that `owner` is at work on a prepared job; False where it is not its job any more."""
         with self._writing() as connection:
             done = connection.execute(
-                f"UPDATE jobs SET {changes} WHERE id = ? AND attempt = ? AND state = 'prepared' AND owner IS ?",
-                (now, *((now,) if sending else ()), job.id, job.attempt, owner),
+                "UPDATE jobs SET spoke_at = ? WHERE id = ? AND attempt = ? AND state = 'prepared' AND owner IS ?",
+                (time.time(), job.id, job.attempt, owner),
             )
             return done.rowcount == 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from threading import Event
 
@@ -65,9 +64,7 @@ def give_up(journal: Journal, job: JobRecord, service: Service | None) -> JobRec
         return journal.latest(job.id) or job
     watcher = Watcher(service, journal, Policy(), Event())
     if job.state == "prepared":
-        age = time.time() - (job.prepared_at or 0.0)
-        window = min(service.lookup_s, max(0.0, service.lookup_s - age))
-        found = watcher.patiently(lambda: watcher.looked_up(job.tag, window))
+        found = watcher.patiently(lambda: watcher.looked_up(job.tag, service.lookup_s))
         if found is None:
             journal.cancelled(job)
             return journal.latest(job.id) or job

@@ -34,8 +34,7 @@ class JobRecord:
         state: how far it is.
         remote_id: the provider's id, or None.
         error: why it failed, or None.
-        prepared_at, submitted_at, finished_at: seconds since 1970, or None; while it is prepared, the first is when
-            it was last sent, or about to be.
+        prepared_at, submitted_at, finished_at: seconds since 1970, or None.
         seconds_used: seconds on the machine as the provider counts them, or None.
         owner: the process that is submitting it.
         spoke_at: when that process last wrote to the row.

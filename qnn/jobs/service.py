@@ -55,7 +55,8 @@ class Service(ABC):
     poll_interval_s: float = 1.0
     #: Jobs of one call that are submitted and not ended at any time; None is any number.
     max_parallel: int | None = None
-    #: Seconds for which a job that was sent, and whose answer was lost, may take to be found by its tag.
+    #: Seconds that a job may take to be found by its tag, from the moment at which nobody sends it any more: the answer
+    #: was lost, or the job was taken over from a process that died.
     lookup_s: float = 10.0
 
     @abstractmethod

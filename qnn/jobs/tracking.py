@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from threading import Lock
 from time import monotonic
@@ -160,20 +159,19 @@ class Tracker:
         """
         self._job = job
         may_have_arrived = self.in_doubt = not new
-        age = time.time() - (job.prepared_at or 0.0)
         window = self._service.lookup_s
-        sent_at = monotonic() - min(max(age, 0.0), window)  # by a clock that does not jump
+        sent_at = monotonic()  # at the latest: whoever had the job before sends nothing after it was taken over
 
         def attempt() -> str | None:
             nonlocal may_have_arrived, sent_at
             if may_have_arrived:
-                if not self._journal.speak(job, self._owner, sending=False):
+                if not self._journal.speak(job, self._owner):
                     return None
                 found = self._watcher.looked_up(job.tag, sent_at + window - monotonic())
                 if found is not None:
                     return found
             payload = self._request.payload()
-            if not self._journal.speak(job, self._owner, sending=True):
+            if not self._journal.speak(job, self._owner):
                 return None
             may_have_arrived, self.in_doubt = False, True
             try:
