@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -42,7 +43,31 @@ def weight_shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
     return sizes
 
 
-def check_inputs(inputs: torch.Tensor, n_inputs: int, weight: torch.Tensor | None) -> None:
+def checked_rows(
+    inputs: Any, n_inputs: int, weight: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Size, torch.dtype]:
+    """Inputs as rows (N, D) in the dtype that circuits run in, their leading dimensions, and the dtype of the output.
+
+    Args:
+        inputs: as given to the layer; None where the circuit has no inputs.
+        n_inputs: D.
+        weight: one of the layer's, with whose device and dtype the inputs must agree; None if it has none.
+    """
+    if inputs is None:
+        if n_inputs:
+            raise ShapeError(f"`inputs` must have {n_inputs} features; got None. Pass a tensor.")
+        inputs = torch.empty(0) if weight is None else weight.new_empty(0)
+    if not isinstance(inputs, torch.Tensor):
+        raise DtypeError(f"`inputs` must be a torch.Tensor; got {type(inputs).__name__}. Use torch.as_tensor(inputs).")
+    _check_inputs(inputs, n_inputs, weight)
+    leading, dtype = inputs.shape[:-1], inputs.dtype
+    if not dtype.is_floating_point:
+        dtype = torch.get_default_dtype() if weight is None else weight.dtype
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    return inputs.reshape(math.prod(leading), inputs.shape[-1]).to(compute), leading, dtype
+
+
+def _check_inputs(inputs: torch.Tensor, n_inputs: int, weight: torch.Tensor | None) -> None:
     """Inputs that fit the layer: feature count, dtype, device."""
     if inputs.ndim == 0 or inputs.shape[-1] != n_inputs:
         got = tuple(inputs.shape)

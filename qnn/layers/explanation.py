@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qnn.layers.placement import Placement
+    from qnn.layers.quantum_layer import QuantumLayer
 
 
 @dataclass(frozen=True)
@@ -55,3 +60,38 @@ class Explanation:
 
 def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def explained(layer: QuantumLayer, placement: Placement, batch_size: int, input_gradients: bool) -> Explanation:
+    """What one training step of a layer will do; see `QuantumLayer.explain`."""
+    method, why = placement.method()
+    compiled = layer.plan.differentiator
+    facts = {k: v for k, v in compiled.executable.describe().items() if v is not None}
+    trained = any(weight.requires_grad for weight in layer.parameters())
+    circuits = compiled.circuits_per_row(trained, input_gradients) * batch_size
+    per_row = compiled.executable.circuits_per_row(layer.shots)
+    return Explanation(
+        backend=layer.backend.name,
+        gradient=method,
+        why=why,
+        batch_size=batch_size,
+        circuits_per_step=circuits,
+        shots_per_circuit=layer.shots,
+        shots_per_step=circuits * (layer.shots or 0),
+        jobs_per_step=compiled.executable.jobs_for(circuits // per_row, layer.shots),
+        measurement_bases=len(compiled.executable.plan.settings),
+        n_qubits=layer.circuit.n_wires,
+        n_inputs=layer.n_inputs,
+        n_weights=sum(p.numel() for p in layer.parameters()),
+        n_outputs=layer.n_outputs,
+        depth=int(facts.pop("depth")),
+        two_qubit_gates=int(facts.pop("two_qubit_gates")),
+        details=tuple((k.replace("_", " "), str(v)) for k, v in facts.items()) + _repeatability(layer),
+    )
+
+
+def _repeatability(layer: QuantumLayer) -> tuple[tuple[str, str], ...]:
+    if layer.shots is None:
+        return ()
+    keyed = layer.backend.capabilities.keyed
+    return (("shots repeat", "yes, by the seed" if keyed else "no, this backend draws by a state of its own"),)

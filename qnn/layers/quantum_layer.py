@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,34 +18,22 @@ from qnn.circuits.ansatze import ansatz_named
 from qnn.circuits.capture import Captured, capture
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.encodings import encoding_named, n_features
-from qnn.errors import ArgumentError, DtypeError, ShapeError
-from qnn.gradients import methods, operator
+from qnn.errors import ArgumentError, DtypeError
+from qnn.gradients import operator
 from qnn.layers import initialisers, sampling
 from qnn.layers.checks import (
     check_count,
-    check_inputs,
+    checked_rows,
     checked_seed,
     checked_shots,
-    memory_note,
     warn_if_inert,
     weight_shape,
 )
-from qnn.layers.explanation import Explanation
+from qnn.layers.explanation import Explanation, explained
 from qnn.layers.identity import execution_identity
+from qnn.layers.placement import Placement, place
 
 _UNCHANGED: Any = object()
-
-
-@dataclass(frozen=True)
-class _Placement:
-    """Where and how a layer runs."""
-
-    backend: Backend
-    shots: int | None
-    gradient: str
-
-    def method(self) -> tuple[str, str]:
-        return methods.choose(self.gradient, self.backend.capabilities, self.shots, self.backend.name)
 
 
 class QuantumLayer(torch.nn.Module):
@@ -240,8 +226,7 @@ class QuantumLayer(torch.nn.Module):
         torch.nn.Module.__init__(self)
         self.circuit: Circuit = captured.circuit
         self.angle_map = captured.angle_map
-        self._placement = self._place(registry.resolve(backend, **backend_options), shots, gradient)
-        self._plan = self._planned()
+        self._put(place(self.circuit, registry.resolve(backend, **backend_options), shots, gradient))
         self._calls = torch.zeros((), dtype=torch.int64)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if dtype not in (torch.float32, torch.float64):
@@ -258,21 +243,6 @@ class QuantumLayer(torch.nn.Module):
             self.register_parameter(name, torch.nn.Parameter(values.to(dtype)))
         if check_inert:
             warn_if_inert(captured)
-
-    def _place(self, backend: Backend, shots: int | None, gradient: str) -> _Placement:
-        shots = checked_shots(shots)
-        capabilities = backend.capabilities
-        if shots is None and not capabilities.exact:
-            raise ArgumentError(f'`shots` must be given for backend "{backend.name}", which only samples; got None.')
-        if capabilities.max_wires is not None and self.circuit.n_wires > capabilities.max_wires:
-            raise ArgumentError(
-                f'`n_qubits` must be at most {capabilities.max_wires} on backend "{backend.name}"; '
-                f"got {self.circuit.n_wires}{memory_note(self.circuit.n_wires, capabilities.noisy)}. "
-                "Use fewer qubits or another backend."
-            )
-        placement = _Placement(backend, shots, gradient)
-        placement.method()
-        return placement
 
     @property
     def n_inputs(self) -> int:
@@ -293,6 +263,11 @@ class QuantumLayer(torch.nn.Module):
     def shots(self) -> int | None:
         """Shots per executed circuit; None is exact."""
         return self._placement.shots
+
+    @property
+    def gradient(self) -> str:
+        """The gradient method that was asked for; `explain` says which one "auto" is."""
+        return self._placement.gradient
 
     @property
     def seed(self) -> int:
@@ -317,20 +292,10 @@ class QuantumLayer(torch.nn.Module):
         """What the layer's operator runs; compiled when first run."""
         return self._plan
 
-    def _planned(self) -> operator.Plan:
-        """Made whenever the placement changes, never in `forward`, which torch.compile traces."""
-        placement = self._placement
-        _ = self.circuit.n_outputs, self.circuit.variance_columns  # kept now: torch.compile cannot trace that
-        plan = operator.Plan(
-            self.circuit.linear(),
-            placement.backend,
-            placement.method()[0],
-            placement.shots,
-            self.angle_map.shared_index,
-            self.angle_map.rows_index,
-            self.n_inputs,
-        )
-        return operator.plan_of(plan.key)  # an equal one in use is compiled already
+    def _put(self, placement: Placement) -> None:
+        """The plan is made here, whenever the placement changes, and never in `forward`, which torch.compile traces."""
+        self._placement = placement
+        self._plan = placement.plan(self.circuit, self.angle_map)
 
     def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:  # (..., D) -> (..., M)
         """Measured values of every row.
@@ -430,20 +395,7 @@ class QuantumLayer(torch.nn.Module):
         weight = next(iter(self._parameters.values()), None)
         if weight is None:  # none, or held by a parametrization
             weight = next(self.parameters(), None)
-        if inputs is None:
-            if self.n_inputs:
-                raise ShapeError(f"`inputs` must have {self.n_inputs} features; got None. Pass a tensor.")
-            inputs = torch.empty(0) if weight is None else weight.new_empty(0)
-        if not isinstance(inputs, torch.Tensor):
-            raise DtypeError(
-                f"`inputs` must be a torch.Tensor; got {type(inputs).__name__}. Use torch.as_tensor(inputs)."
-            )
-        check_inputs(inputs, self.n_inputs, weight)
-        leading, dtype = inputs.shape[:-1], inputs.dtype
-        if not dtype.is_floating_point:
-            dtype = torch.get_default_dtype() if weight is None else weight.dtype
-        compute = torch.float64 if dtype == torch.float64 else torch.float32
-        return inputs.reshape(math.prod(leading), inputs.shape[-1]).to(compute), leading, dtype
+        return checked_rows(inputs, self.n_inputs, weight)
 
     def _sources(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         weights = {name: getattr(self, name) for name, _ in self.angle_map.weight_shapes}
@@ -473,8 +425,7 @@ class QuantumLayer(torch.nn.Module):
         Returns:
             The layer itself.
         """
-        self._placement = self._place(registry.resolve(backend, **backend_options), shots, gradient)
-        self._plan = self._planned()
+        self._put(place(self.circuit, registry.resolve(backend, **backend_options), shots, gradient))
         return self
 
     @contextmanager
@@ -499,7 +450,7 @@ class QuantumLayer(torch.nn.Module):
         if shots is _UNCHANGED:
             shots = self.shots if same else None
         if gradient is _UNCHANGED:
-            gradient = self._placement.gradient if same else "auto"
+            gradient = self.gradient if same else "auto"
         try:
             yield self.to_backend(target, shots=shots, gradient=gradient)
         finally:
@@ -512,37 +463,7 @@ class QuantumLayer(torch.nn.Module):
             batch_size: rows of the step, leading dimensions multiplied.
             input_gradients: whether the inputs need gradients too, as they do behind a trained layer.
         """
-        batch_size = check_count("batch_size", batch_size)
-        method, why = self._placement.method()
-        compiled = self.plan.differentiator
-        facts = {k: v for k, v in compiled.executable.describe().items() if v is not None}
-        trained = any(weight.requires_grad for weight in self.parameters())
-        circuits = compiled.circuits_per_row(trained, input_gradients) * batch_size
-        per_row = compiled.executable.circuits_per_row(self.shots)
-        return Explanation(
-            backend=self.backend.name,
-            gradient=method,
-            why=why,
-            batch_size=batch_size,
-            circuits_per_step=circuits,
-            shots_per_circuit=self.shots,
-            shots_per_step=circuits * (self.shots or 0),
-            jobs_per_step=compiled.executable.jobs_for(circuits // per_row, self.shots),
-            measurement_bases=len(compiled.executable.plan.settings),
-            n_qubits=self.circuit.n_wires,
-            n_inputs=self.n_inputs,
-            n_weights=sum(p.numel() for p in self.parameters()),
-            n_outputs=self.n_outputs,
-            depth=int(facts.pop("depth")),
-            two_qubit_gates=int(facts.pop("two_qubit_gates")),
-            details=tuple((k.replace("_", " "), str(v)) for k, v in facts.items()) + self._repeatability(),
-        )
-
-    def _repeatability(self) -> tuple[tuple[str, str], ...]:
-        if self.shots is None:
-            return ()
-        keyed = self.backend.capabilities.keyed
-        return (("shots repeat", "yes, by the seed" if keyed else "no, this backend draws by a state of its own"),)
+        return explained(self, self._placement, check_count("batch_size", batch_size), input_gradients)
 
     def qnode(self, device: str = "default.qubit") -> Any:
         """An equivalent PennyLane QNode ``f(inputs, **weights)`` for one row, on a PennyLane device.
@@ -596,4 +517,4 @@ class QuantumLayer(torch.nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Everything, and a plan made anew."""
         super().__setstate__(state)
-        self._plan = self._planned()
+        self._put(self._placement)

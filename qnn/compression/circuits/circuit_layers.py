@@ -94,7 +94,7 @@ def rewritten(layer: QuantumLayer, without: Collection[int] = (), *, simplify: b
         angle_map,
         backend=layer.backend,
         shots=layer.shots,
-        gradient=layer._placement.gradient,
+        gradient=layer.gradient,
         init=lambda shape, generator: torch.zeros(shape),
         seed=layer.seed,
     )

@@ -76,7 +76,7 @@ class _Angles:
             plain,
             backend=layer.backend,
             shots=layer.shots,
-            gradient=layer._placement.gradient,
+            gradient=layer.gradient,
             seed=layer.seed,
         )
 

@@ -55,7 +55,7 @@ def describe(layer: QuantumLayer, number: int, path: str) -> tuple[dict[str, Any
     entry |= {
         "backend": backend,
         "shots": layer.shots,
-        "gradient": layer._placement.gradient,
+        "gradient": layer.gradient,
         "dtype": None if weight is None else dtype_name(weight),
         "sampling": layer.sampling_state(),
     }
