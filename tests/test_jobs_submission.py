@@ -269,6 +269,22 @@ def test_an_answer_that_is_lost_late_is_waited_for_from_then_on(policy):
     assert len(service.jobs) == 1
 
 
+def test_a_look_that_takes_long_shows_how_things_stood_when_it_began(policy):
+    """What is not found then is looked for once more, since its time to be listed ended only meanwhile."""
+
+    class SlowLook(Provider):
+        def find(self, tag):
+            found = None if "find" not in self.calls else super().find(tag)
+            if found is None:
+                self.calls.append("find")
+                time.sleep(0.3)
+            return found
+
+    service = SlowLook(submit=[arriving(errors.BackendUnavailableError("reset"))])
+    assert squares(service, policy, [3]) == [[9]]
+    assert len(service.jobs) == 1
+
+
 def test_a_job_that_a_live_process_submits_is_not_given_up_and_one_that_goes_on_stays_submitted(policy):
     journal = Journal(policy.journal)
     job, _ = journal.claim(request([3]), "r", "provider", None, this_process())

@@ -66,11 +66,11 @@ class Watcher:
         return result
 
     def _state(self, job: JobRecord, remote_id: str, began: float) -> str:
+        age, waited = time.time() - (job.submitted_at or 0.0), monotonic() - began  # when this look began
         try:
             return self._service.state(remote_id)
         except JobNotFoundError as error:
-            age = time.time() - (job.submitted_at or 0.0)
-            if age < self._service.lookup_s and monotonic() - began < self._service.lookup_s:
+            if max(age, waited) < self._service.lookup_s:
                 return "queued"  # the provider lists it later than it accepted it
             where = f" --journal {self._journal.path}" if self._journal.path != default_path() else ""
             error.args = (f"{error} `qnn jobs cancel {job.id}{where}` gives it up; the same run then submits it anew.",)
@@ -93,8 +93,8 @@ class Watcher:
         """The job that was sent with `tag`, looked for during `left_s` seconds, in which it may come to be listed."""
         until = monotonic() + left_s
         while True:
+            left = until - monotonic()  # before the look, which may take long and shows how things stood when it began
             found = self._service.find(tag)
-            left = until - monotonic()
             if found is not None or left <= 0:
                 return found
             self.pause(min(left, max(0.05, self._service.lookup_s / 10)), "looked up")
