@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 
@@ -143,3 +145,10 @@ def test_what_a_layer_draws_next_does_not_depend_on_evaluations():
         return layer.weights.detach()
 
     assert torch.equal(weights(looked_at=True), weights(looked_at=False))
+
+
+@pytest.mark.parametrize("use", [evaluate, partial(qnn.fit, epochs=1, progress=False)])
+def test_an_error_within_the_model_says_which_rows_it_was_given(use):
+    with pytest.raises(RuntimeError, match="mat1 and mat2") as caught:
+        use(torch.nn.Linear(3, 4), (torch.zeros(8, 5), Y[:8]))
+    assert "rows of `data`, torch.float32 of shape (8, 5). The first layer must take rows" in caught.value.__notes__[0]

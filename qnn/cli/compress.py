@@ -42,7 +42,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     output.add_argument("--onnx", type=Path, metavar="FILE", help="also write the network as an ONNX file")
     output.add_argument("--device", default="fake_sherbrooke", metavar="NAME", help="to which circuits are transpiled")
-    output.add_argument("--seed", type=int, default=0, metavar="N", help="of the split of a table (default: 0)")
+    output.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the split of a table that is not that of the training (default: 0)",
+    )
     output.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 

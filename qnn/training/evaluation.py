@@ -9,7 +9,7 @@ import torch
 
 from qnn._integers import whole
 from qnn._seeding import step_scope
-from qnn.errors import ArgumentError, DtypeError
+from qnn.errors import ArgumentError, DtypeError, QnnError
 from qnn.training.data import Rows, read_rows
 from qnn.training.isolation import module_mode, own_randomness, reference_tensor, same_samples
 from qnn.training.losses import Loss, loss_named
@@ -108,8 +108,20 @@ def row_outputs(
         for rows in world.share(torch.arange(len(part))).split(batch_size):
             x, _ = part.select(rows, like)
             with step_scope(_FIRST_STEP - seed, rows):
-                found.append(as_tensor(model(x)))
+                found.append(outputs_of(model, x))
     return world.gather_rows(torch.cat(found))
+
+
+def outputs_of(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What `model` returns for rows; an error of one of its layers says which rows it was given."""
+    try:
+        answer = model(x)
+    except RuntimeError as error:
+        if not isinstance(error, QnnError):
+            fits = "The first layer must take rows of this shape: change the layer or the rows."
+            error.add_note(f"`model` was given rows of `data`, {x.dtype} of shape {tuple(x.shape)}. {fits}")
+        raise
+    return as_tensor(answer)
 
 
 def as_tensor(answer: object) -> torch.Tensor:

@@ -13,7 +13,7 @@ from qnn._seeding import step_scope
 from qnn.errors import ArgumentError, NotFiniteError
 from qnn.training.callbacks.base import FitState
 from qnn.training.divergence import broken_step, check_step
-from qnn.training.evaluation import as_tensor
+from qnn.training.evaluation import outputs_of
 from qnn.training.optimizers import needs_closure
 from qnn.training.pipeline import Pipeline
 
@@ -81,7 +81,7 @@ class _Evaluation:
             outputs, share = state.network.forward_backward(x, partial(self._share_of_rows, y))
             y = y.to(outputs.device)
         else:
-            outputs = as_tensor(state.network(x))
+            outputs = outputs_of(state.network, x)
             y = y.to(outputs.device)
             if first and state.step == 0:
                 _check_outputs(state, outputs, len(self.mine))
