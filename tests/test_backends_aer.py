@@ -78,7 +78,7 @@ def test_all_rows_and_settings_are_one_run(aer_calls, options):
 def test_equal_circuits_are_transpiled_once(monkeypatch):
     backend = Aer()
     first = backend.compile(SAMPLED)
-    monkeypatch.setattr("qnn.backends._qiskit.transpile", None)
+    monkeypatch.setattr("qnn.backends._qiskit.placing.transpile", None)
     assert backend.compile(Circuit.from_json(SAMPLED.to_json())) is first
 
 

@@ -7,7 +7,8 @@ import torch
 from contracts.backend_contract import SAMPLED, equal_rows, keys
 
 from qnn import QuantumLayer, _meter
-from qnn.backends import Aer, PennyLane, Statevector, Workers, aer_executable, worker_pool
+from qnn.backends import Aer, PennyLane, Statevector, Workers, worker_pool
+from qnn.backends.aer import executable as aer_executable
 from qnn.backends.pennylane import PennyLaneExecutable
 from qnn.errors import BudgetError
 from qnn.simulation.engine import Engine

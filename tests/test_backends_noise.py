@@ -16,9 +16,9 @@ from qiskit_aer.noise import NoiseModel, ReadoutError, amplitude_damping_error, 
 from random_circuits import random_angles, random_circuit
 
 from qnn.backends import Aer
-from qnn.backends._qiskit import translate
+from qnn.backends._qiskit.placing import translate
 from qnn.backends.aer import fake_device
-from qnn.backends.readout import apply_confusion
+from qnn.backends.confusion import apply_confusion
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.observables import Expectation, Probabilities, pauli, z_on_every_wire
 from qnn.circuits.settings import plan_measurements

@@ -17,7 +17,7 @@ from qnn.circuits.circuit import Circuit
 from qnn.circuits.folding import Folding
 
 if TYPE_CHECKING:
-    from qnn.backends._qiskit_folding import Site
+    from qnn.backends._qiskit.folding import Site
 
 _KEPT = 64  # executables; a model has a handful of circuits
 

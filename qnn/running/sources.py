@@ -67,7 +67,7 @@ def as_source(circuit: Any, parameters: Any) -> Source:
     if isinstance(circuit, QasmProgram):
         return _from_program(circuit, {name: (name, None) for name in circuit.parameters}, values, circuit.name)
     if _is_qiskit(circuit):
-        from qnn.backends._qiskit_source import by_name, qiskit_program
+        from qnn.backends._qiskit.source import by_name, qiskit_program
 
         program, origins = qiskit_program(circuit)
         return _from_program(program, origins, by_name(values), circuit.name)

@@ -21,7 +21,7 @@ from qnn.circuits.circuit import Circuit
 from qnn.errors import CapabilityError
 
 if TYPE_CHECKING:
-    from qnn.backends._qiskit_folding import Site
+    from qnn.backends._qiskit.folding import Site
     from qnn.backends.braket import Braket
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from qnn.backends import _qiskit_gates
+from qnn.backends._qiskit import gates as qiskit_gates
 from qnn.circuits.circuit import Circuit, Operation, Slot
 from qnn.circuits.gates import gate_named
 from qnn.circuits.settings import Setting
@@ -175,7 +175,7 @@ class _Words:
             turn = angle
         before = len(self.steps)
         try:
-            _qiskit_gates.append_gate(self, operation.gate, operation.wires, turn)
+            qiskit_gates.append_gate(self, operation.gate, operation.wires, turn)
         except _NotAvailableError:
             del self.steps[before:]
             for factor in gate_named(operation.gate).factors(len(operation.wires)):
@@ -184,7 +184,7 @@ class _Words:
 
     def turn_to_z(self, letter: str, wire: int) -> None:
         """Turn the eigenbasis of a Pauli letter into that of Z."""
-        _qiskit_gates.append_basis_change(self, letter, wire)
+        qiskit_gates.append_basis_change(self, letter, wire)
 
     def _append(self, word: str, *arguments: Turn | float | int) -> None:
         if word == "ccz":

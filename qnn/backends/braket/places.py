@@ -17,7 +17,7 @@ from qnn.errors import ArgumentError, BackendUnavailableError, CircuitRefusedErr
 from qnn.jobs import Policy, Request, carry_out
 
 if TYPE_CHECKING:
-    from qnn.backends._qiskit_native import NativeGates
+    from qnn.backends._qiskit.native import NativeGates
 
 
 class Block(NamedTuple):
@@ -139,7 +139,7 @@ class AwsPlace:
         Raises:
             CircuitRefusedError: it names no gates that could be written.
         """
-        from qnn.backends._qiskit_native import native_gates
+        from qnn.backends._qiskit.native import native_gates
 
         return native_gates(self._properties, self._name)
 

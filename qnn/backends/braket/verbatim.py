@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qnn.backends._qiskit import BoundCircuit, in_setting, place
-from qnn.backends._qiskit_folding import Site
-from qnn.backends._qiskit_native import NativeGates
+from qnn.backends._qiskit.binding import BoundCircuit
+from qnn.backends._qiskit.folding import Site
+from qnn.backends._qiskit.native import NativeGates
+from qnn.backends._qiskit.placing import in_setting, place
 from qnn.backends.base import Executable
 from qnn.backends.braket.gates import BraketGates
 from qnn.circuits.circuit import Circuit, n_layers

@@ -16,8 +16,10 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import RelaxationNoisePass
 
 from qnn._optional import require
-from qnn.backends._qiskit import BoundCircuit, Placement, gates_of, in_setting, place, repeatable, unmeasured
-from qnn.backends._qiskit_folding import Site
+from qnn.backends._qiskit.binding import BoundCircuit
+from qnn.backends._qiskit.facts import gates_of
+from qnn.backends._qiskit.folding import Site
+from qnn.backends._qiskit.placing import Placement, in_setting, place, repeatable, unmeasured
 from qnn.backends.aer import DeviceNoise, fake_device, restricted
 from qnn.backends.base import BackendInfo, Capabilities
 from qnn.backends.compiled import CompilingBackend

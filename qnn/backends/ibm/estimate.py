@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from qnn.backends._qiskit import BoundCircuit, duration_of, instruction_duration
+from qnn.backends._qiskit.binding import BoundCircuit
+from qnn.backends._qiskit.facts import duration_of, instruction_duration
 
 PER_JOB_S = 2.0
 _REP_DELAY_S = 250e-6  # on most machines, says IBM

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from qnn import _meter
-from qnn.backends._qiskit import BoundCircuit, gates_of
-from qnn.backends._qiskit_folding import Site
+from qnn.backends._qiskit.binding import BoundCircuit
+from qnn.backends._qiskit.facts import gates_of
+from qnn.backends._qiskit.folding import Site
 from qnn.backends.base import Angles, Estimate, Executable
 from qnn.backends.compiled import SettingsExecutable
 from qnn.backends.estimation import from_counts, like

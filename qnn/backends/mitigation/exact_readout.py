@@ -11,8 +11,8 @@ from itertools import product
 
 import numpy as np
 
+from qnn.backends.confusion import apply_confusion
 from qnn.backends.mitigation.calibration import Calibration
-from qnn.backends.readout import apply_confusion
 from qnn.circuits.observables import Expectation, Measurement, PauliSum, PauliWord, Probabilities
 from qnn.errors import CapabilityError
 

@@ -23,8 +23,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import sparse
 
+from qnn.backends.confusion import apply_confusion
 from qnn.backends.mitigation.calibration import Calibration
-from qnn.backends.readout import apply_confusion
 from qnn.circuits.settings import MeasurementPlan, Setting
 from qnn.errors import CapabilityError
 

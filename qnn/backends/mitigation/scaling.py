@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from qnn.backends.base import Angles, Estimate, Executable
-from qnn.backends.readout import flip_circuit
+from qnn.backends.confusion import flip_circuit
 from qnn.circuits.folding import Folded, Folding, fold
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qnn.backends._qiskit import gate_names, gates_of
+from qnn.backends._qiskit.facts import gate_names, gates_of
 from qnn.errors import NoiseCoverageWarning, UnsupportedError
 
 # On superconducting hardware a rotation about Z is a change of frame: exact, and without duration.

@@ -18,7 +18,7 @@ from qiskit.circuit import Measure, Parameter
 from qiskit.circuit.library import CXGate, CZGate, RZGate, SXGate, XGate, iSwapGate
 from qiskit.transpiler import InstructionProperties, Target
 
-from qnn.backends._qiskit import BoundCircuit
+from qnn.backends._qiskit.binding import BoundCircuit
 from qnn.backends.braket.gates import BraketGates, Step
 from qnn.errors import CircuitRefusedError
 

@@ -14,13 +14,15 @@ from qiskit_aer.noise import NoiseModel
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
 from qnn._optional import require
-from qnn.backends import noise_model
-from qnn.backends._qiskit import SIMULATOR_BASIS, BoundCircuit, Placement, gate_names, gates_of, in_setting, place
-from qnn.backends._qiskit_folding import Site
-from qnn.backends.aer_executable import AerExecutable, MeasuredSetting
+from qnn.backends._qiskit.binding import BoundCircuit
+from qnn.backends._qiskit.facts import gate_names, gates_of
+from qnn.backends._qiskit.folding import Site
+from qnn.backends._qiskit.placing import SIMULATOR_BASIS, Placement, in_setting, place
+from qnn.backends.aer import noise_model
+from qnn.backends.aer.executable import AerExecutable, MeasuredSetting
+from qnn.backends.aer.noise_model import ModelNoise, NoiseSource
 from qnn.backends.base import Capabilities
 from qnn.backends.compiled import CompilingBackend
-from qnn.backends.noise_model import ModelNoise, NoiseSource
 from qnn.backends.transpiling import check_transpiler
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.settings import plan_measurements

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from qiskit import QuantumCircuit
+from qiskit.exceptions import QiskitError
 
-from qnn.backends._qiskit import BoundCircuit, launch
-from qnn.backends._qiskit_folding import Site
+from qnn.backends._qiskit.binding import BoundCircuit
+from qnn.backends._qiskit.folding import Site
 from qnn.backends.base import Angles, Estimate
 from qnn.backends.compiled import SettingsExecutable
+from qnn.backends.confusion import apply_confusion
 from qnn.backends.estimation import estimate, from_counts
 from qnn.backends.operands import check_operands, check_table, dense_angles, seed_from
-from qnn.backends.readout import apply_confusion
 from qnn.circuits.circuit import Circuit
-from qnn.errors import ArgumentError, CapabilityError
+from qnn.errors import ArgumentError, BackendError, CapabilityError
 
 if TYPE_CHECKING:
     from qnn.backends.aer import Aer
@@ -128,3 +130,27 @@ def _histogram(counts: dict[str, int], size: int) -> np.ndarray:
     for outcome, count in counts.items():
         histogram[int(outcome, 16)] = count
     return histogram
+
+
+def launch(simulator: Any, circuits: list[QuantumCircuit], bindings: list[dict], **options: Any) -> list[Any]:
+    """One call of `simulator.run` for all circuits and all rows.
+
+    Returns:
+        One result for each circuit and row, circuit by circuit; a single one for a circuit without parameters.
+
+    Raises:
+        BackendError: Aer refused or failed.
+    """
+    try:
+        result = simulator.run(circuits, parameter_binds=bindings if any(bindings) else None, **options).result()
+    except QiskitError as error:
+        raise BackendError(
+            f"Qiskit Aer refused the circuits: {str(error).rstrip('.')}. Check the backend's options."
+        ) from error
+    if not result.success:
+        failed = {str(r.status) for r in result.results if not r.success} or {str(result.status)}
+        raise BackendError(
+            f"Qiskit Aer failed: {'; '.join(sorted(failed)).rstrip('.')}. "
+            "Use fewer qubits or another method; `qnn doctor` shows what this machine offers."
+        )
+    return list(result.results)

@@ -12,9 +12,10 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit.library import RZGate, XGate
 from qiskit.exceptions import QiskitError
 
-from qnn.backends._qiskit import BoundCircuit, Placement, _with_plain_parameters
+from qnn.backends._qiskit.binding import BoundCircuit, with_plain_parameters
+from qnn.backends._qiskit.placing import Placement
 from qnn.backends.base import Executable
-from qnn.backends.readout import flip_circuit
+from qnn.backends.confusion import flip_circuit
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.folding import Folding
 from qnn.errors import UnsupportedError
@@ -75,7 +76,7 @@ def folded(bound: BoundCircuit, folding: Folding, basis_gates: Sequence[str]) ->
         acting = _inverse(operation, tuple(basis_gates)) if inverted else ((operation, tuple(range(len(qubits)))),)
         for gate, places in acting:
             circuit.append(gate, [qubits[place] for place in places])
-    plain = _with_plain_parameters(circuit, bound.parameters, bound.qubits)
+    plain = with_plain_parameters(circuit, bound.parameters, bound.qubits)
     matrix, offset = plain.matrix @ bound.matrix, plain.matrix @ bound.offset + plain.offset
     return BoundCircuit(plain.circuit, bound.qubits, plain.parameters, matrix, offset, plain.bindable), scale
 

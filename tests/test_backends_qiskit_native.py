@@ -9,7 +9,7 @@ from braket.circuits import Circuit as BraketCircuit
 from braket.devices import LocalSimulator
 
 from qnn.backends import resolve
-from qnn.backends._qiskit_native import native_gates
+from qnn.backends._qiskit.native import native_gates
 from qnn.backends.base import Angles
 from qnn.backends.braket import _circuit
 from qnn.backends.braket.verbatim import placed
