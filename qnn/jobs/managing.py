@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from threading import Event
+from time import monotonic
 
 from qnn.errors import ArgumentError, JobFailedError, JobNotFoundError
+from qnn.jobs.at_work import at_work, leave
 from qnn.jobs.journal import Journal
-from qnn.jobs.owner import is_alive
+from qnn.jobs.owner import is_alive, this_process
 from qnn.jobs.policy import Policy
 from qnn.jobs.record import JobRecord
 from qnn.jobs.service import Service
@@ -52,32 +54,56 @@ def give_up(journal: Journal, job: JobRecord, service: Service | None) -> JobRec
         BackendError: the provider cannot be asked; the row stays as it is.
     """
     job = journal.latest(job.id) or job
-    if job.state not in ("prepared", "submitted"):
+    if job.state == "prepared":
+        job = _found(journal, job, service)
+    if job.state != "submitted":
         return job
-    if job.state == "prepared" and is_alive(job.owner, job.spoke_at):
-        raise ArgumentError(
-            f"`ID` must be a job that no process is submitting; {job.id} is that of {job.owner}. End that process "
-            "first."
-        )
     if service is None:
         journal.cancelled(job)
         return journal.latest(job.id) or job
     watcher = Watcher(service, journal, Policy(), Event())
-    if job.state == "prepared":
-        found = watcher.patiently(lambda: watcher.looked_up(job.tag, service.lookup_s))
-        if found is None:
-            journal.cancelled(job)
-            return journal.latest(job.id) or job
-        journal.submitted(job, found)
-        job = journal.latest(job.id) or job
-    remote_id = job.remote_id or ""
-    try:
-        watcher.patiently(lambda: service.cancel(remote_id))
-        state = watcher.patiently(lambda: service.state(remote_id))
-    except JobNotFoundError:  # nothing is left of it there, and the caller has given it up
-        state = "cancelled"
+    state = _cancelled(watcher, service, job.remote_id or "")
     if state == "done":  # it came first
         watcher.fetched(job)
     elif state == "cancelled":
         journal.cancelled(job)
     return journal.latest(job.id) or job
+
+
+def _found(journal: Journal, job: JobRecord, service: Service | None) -> JobRecord:
+    """The row of a prepared job: with the provider's id, or cancelled where it was never submitted."""
+    with at_work(job) as ours:
+        free = ours and not is_alive(job.owner, job.spoke_at)
+        taken = journal.take_over(job, this_process()) if free else None  # a run that starts meanwhile waits
+        if taken is None:
+            raise ArgumentError(
+                f"`ID` must be a job that no process is submitting; {job.id} is that of {job.owner}. End that process "
+                "first."
+            )
+        try:
+            found = None
+            if service is not None:
+                watcher = Watcher(service, journal, Policy(), Event())
+                found = watcher.patiently(lambda: watcher.looked_up(job.tag, service.lookup_s))
+        except BaseException:
+            leave(journal, taken)
+            raise
+        if found is None:
+            journal.cancelled(taken)
+        else:
+            journal.submitted(taken, found)
+    return journal.latest(job.id) or taken
+
+
+def _cancelled(watcher: Watcher, service: Service, remote_id: str) -> str:
+    """What a job is after the provider was asked to cancel it; "cancelled" where nothing is left of it there."""
+    until = monotonic() + service.lookup_s
+    while True:
+        is_last = monotonic() >= until  # a provider may know an id later than it gave it
+        try:
+            watcher.patiently(lambda: service.cancel(remote_id))
+            return watcher.patiently(lambda: service.state(remote_id))
+        except JobNotFoundError:
+            if is_last:
+                return "cancelled"
+        watcher.pause(max(0.05, service.lookup_s / 10), "found")

@@ -8,7 +8,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-#: A process on another machine that has not spoken for so long is taken for dead.
+#: A process on another machine, or in another container, that has not spoken for so long is taken for dead.
 LEASE_S = 600.0
 
 
@@ -19,7 +19,21 @@ def this_process() -> str:
 
 @lru_cache(maxsize=4)
 def _described(pid: int) -> str:
-    return f"{socket.gethostname()}/{pid}/{_started(pid)}"
+    return f"{_place()}/{pid}/{_started(pid)}"
+
+
+os.register_at_fork(after_in_child=_described.cache_clear)  # a number may come again
+
+
+def _place() -> str:
+    """What a number of a process means something within: the machine, and its space of numbers where there are several.
+
+    Containers may share a name and a journal, and not see each other's processes.
+    """
+    try:
+        return f"{socket.gethostname()}:{Path('/proc/self/ns/pid').readlink().name}"
+    except OSError:
+        return socket.gethostname()
 
 
 def is_alive(owner: str | None, spoke_at: float | None) -> bool:
@@ -34,7 +48,7 @@ def is_alive(owner: str | None, spoke_at: float | None) -> bool:
         number = int(pid)
     except ValueError:
         return False
-    if host != socket.gethostname():
+    if host != _place():
         return spoke_at is not None and time.time() - spoke_at < LEASE_S
     try:
         os.kill(number, 0)

@@ -96,8 +96,9 @@ class _Call:
 
     @property
     def begun(self) -> list[Request]:
-        """What was submitted, now or before."""
-        return [request for request, tracker in zip(self._requests, self._trackers, strict=True) if tracker.remote_id]
+        """What was submitted, now or before, or may have been."""
+        pairs = zip(self._requests, self._trackers, strict=True)
+        return [request for request, tracker in pairs if tracker.remote_id or tracker.in_doubt]
 
     @property
     def job_ids(self) -> tuple[str, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from threading import Lock
 from time import monotonic
 from typing import Any
 
@@ -22,27 +20,17 @@ from qnn.errors import (
     RateLimitError,
 )
 from qnn.jobs import changes
+from qnn.jobs.at_work import at_work, leave
 from qnn.jobs.journal import Journal
 from qnn.jobs.owner import is_alive, this_process
 from qnn.jobs.policy import Policy
 from qnn.jobs.record import JobRecord
+from qnn.jobs.retrying import TRANSIENT
 from qnn.jobs.service import Request, Service
 from qnn.jobs.watching import Watcher
 
 _REFUSALS = (ArgumentError, AuthenticationError, CapabilityError, CircuitRefusedError, QuotaError)
 _PATIENCE_S = 0.5  # between two looks at a row that another process works on
-_at_work: set[tuple[str, int]] = set()  # rows that threads of this process are submitting
-_at_work_lock = Lock()
-
-
-def _start_anew() -> None:
-    """A forked process has none of its parent's threads."""
-    global _at_work_lock
-    _at_work_lock = Lock()
-    _at_work.clear()
-
-
-os.register_at_fork(after_in_child=_start_anew)
 
 
 class Tracker:
@@ -75,6 +63,7 @@ class Tracker:
         self._job: JobRecord | None = None
         self.remote_id: str | None = None
         self.in_doubt = False  # whether it may have been submitted, and its id is not known
+        self._may_have_arrived, self._sent_at = False, 0.0  # by a clock that does not jump
 
     def result(self) -> list[np.ndarray]:
         """The arrays, from the journal or from the provider.
@@ -117,20 +106,11 @@ class Tracker:
             if job.state != "prepared":
                 self._job = job
                 return job
-            mark = job.id, job.attempt
-            with _at_work_lock:
-                ours = mark not in _at_work
-                if ours:
-                    _at_work.add(mark)
-            if ours:
-                try:
-                    mine = self._unchanged(job) if new else self._taken(job)
-                    found = None if mine is None else self._submitted(mine, new)
-                    if found is not None:
-                        return found
-                finally:
-                    with _at_work_lock:
-                        _at_work.discard(mark)
+            with at_work(job) as ours:
+                mine = None if not ours else self._unchanged(job) if new else self._taken(job)
+                found = None if mine is None else self._submitted(mine, new)
+            if found is not None:
+                return found
             waited = job
             self._watcher.pause(_PATIENCE_S, "submitted by another process")
 
@@ -158,36 +138,18 @@ class Tracker:
         None where the job has become that of another process.
         """
         self._job = job
-        may_have_arrived = self.in_doubt = not new
-        window = self._service.lookup_s
-        sent_at = monotonic()  # at the latest: whoever had the job before sends nothing after it was taken over
-
-        def attempt() -> str | None:
-            nonlocal may_have_arrived, sent_at
-            if may_have_arrived:
-                if not self._journal.speak(job, self._owner):
-                    return None
-                found = self._watcher.looked_up(job.tag, sent_at + window - monotonic())
-                if found is not None:
-                    return found
-            payload = self._request.payload()
-            if not self._journal.speak(job, self._owner):
-                return None
-            may_have_arrived, self.in_doubt = False, True
-            try:
-                return self._service.submit(payload, job.tag)
-            except BackendUnavailableError:
-                may_have_arrived, sent_at = True, monotonic()  # it may arrive as late as this
-                raise
-            except (*_REFUSALS, RateLimitError):
-                self.in_doubt = False
-                raise
-
+        self._may_have_arrived = self.in_doubt = not new
+        self._sent_at = monotonic()  # at the latest: whoever had the job before sends nothing after it was taken over
         try:
-            self.remote_id = self._watcher.patiently(attempt)
+            self.remote_id = self._watcher.patiently(lambda: self._attempted(job))
         except _REFUSALS as error:  # after any other, whether it arrived is found out next time
-            if not may_have_arrived:
+            if self._may_have_arrived:
+                leave(self._journal, job)
+            else:
                 self._journal.failed(job, str(error))
+            raise
+        except BaseException:
+            leave(self._journal, job)
             raise
         if self.remote_id is None:
             return None
@@ -195,6 +157,35 @@ class Tracker:
         latest = self._journal.latest(job.id)
         self._job = latest if latest is not None else job
         return self._job
+
+    def _attempted(self, job: JobRecord) -> str | None:
+        """The provider's id after one attempt; None where the job has become that of another process."""
+        if self._may_have_arrived:
+            if not self._journal.speak(job, self._owner):
+                return None
+            found = self._looked_up(job)
+            if found is not None:
+                return found
+        payload = self._request.payload()
+        if not self._journal.speak(job, self._owner):
+            return None
+        self._watcher.check_going_on()
+        self._may_have_arrived, self.in_doubt = False, True
+        try:
+            return self._service.submit(payload, job.tag)
+        except BackendUnavailableError:
+            self._may_have_arrived, self._sent_at = True, monotonic()  # it may arrive as late as this
+            raise
+        except (*_REFUSALS, RateLimitError):
+            self.in_doubt = False
+            raise
+
+    def _looked_up(self, job: JobRecord) -> str | None:
+        try:
+            return self._watcher.looked_up(job.tag, self._sent_at + self._service.lookup_s - monotonic())
+        except TRANSIENT:
+            self._sent_at = monotonic()  # while nobody can be asked, what was sent may be on its way, too
+            raise
 
     def cancel_if_queued(self) -> bool:
         """Cancel the job where the provider has not begun it; whether it was."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event
@@ -66,11 +65,11 @@ class Watcher:
         return result
 
     def _state(self, job: JobRecord, remote_id: str, began: float) -> str:
-        age, waited = time.time() - (job.submitted_at or 0.0), monotonic() - began  # when this look began
+        waited = monotonic() - began  # when this look began
         try:
             return self._service.state(remote_id)
         except JobNotFoundError as error:
-            if max(age, waited) < self._service.lookup_s:
+            if waited < self._service.lookup_s:
                 return "queued"  # the provider lists it later than it accepted it
             where = f" --journal {self._journal.path}" if self._journal.path != default_path() else ""
             error.args = (f"{error} `qnn jobs cancel {job.id}{where}` gives it up; the same run then submits it anew.",)
@@ -111,6 +110,15 @@ class Watcher:
                 f"`timeout_s` must be long enough for {self._service.name} to answer; got "
                 f"{self._policy.timeout_s:g} s, after which it said: {error}"
             ) from error
+
+    def check_going_on(self) -> None:
+        """Refuse to begin anything more once the call has ended.
+
+        Raises:
+            Stopped: it has.
+        """
+        if self._stop.is_set():
+            raise Stopped(f"A job on {self._service.name} was not submitted, since another one of its call failed.")
 
     def pause(self, seconds: float, until: str) -> None:
         """Wait a little.
