@@ -99,6 +99,18 @@ def test_truth_values_are_classes():
     assert quantize(NET, truths, device=None)[1].after.accuracy is not None
 
 
+def test_labels_may_be_integers_of_any_size_and_numbers_must_be_real():
+    expected = quantize(NET, (X, LABELS), device=None)[1].after
+    for y in (LABELS.int(), LABELS.to(torch.int8), LABELS.numpy().astype("int16")):
+        found = quantize(NET, (X, y), device=None)[1].after
+        assert (found.accuracy, found.loss) == (expected.accuracy, expected.loss)
+    tuned = {"method": "fisher", "fine_tune": 1, **ONE}
+    assert qnn.prune(HYBRID, (X, LABELS.int()), **tuned)[1].after.accuracy is not None
+    for data, name in (((X, LABELS + 0j), "y"), ((X + 0j, LABELS), "x")):
+        with pytest.raises(DtypeError, match=rf"`data` must have real numbers in {name}; got torch.complex64"):
+            quantize(NET, data, device=None)
+
+
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [

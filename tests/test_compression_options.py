@@ -39,6 +39,11 @@ def test_options_of_other_functions_are_named(tmp_path):
         qnn.quantize(MODEL, method="angles", bit=3)
     with pytest.raises(UnknownNameError, match=r'No option of distill named "temprature"\. Did you mean "temperature"'):
         qnn.distill(MODEL, MODEL, DATA, temprature=3)
+    for skip in (5, None, [1], "2"):
+        with pytest.raises(DtypeError, match="`skip` must be a sequence of paths, which are texts; got"):
+            qnn.quantize(MODEL, skip=skip)
+    with pytest.raises(UnknownNameError, match=r"No method of quantisation named \"\[\]\""):
+        qnn.quantize(MODEL, method=[])
     bundle = qnn.save(MODEL, tmp_path / "bundle")
     for step, option in (("surrogate", {"max_query": 9}), ("quantize", {"methd": "angles"})):
         with pytest.raises(UnknownNameError, match=f'No option of `{step}` named "{next(iter(option))}". Did you mean'):

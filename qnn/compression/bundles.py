@@ -11,7 +11,8 @@ import torch
 
 from qnn._files import write_atomic
 from qnn.compression import pruning
-from qnn.compression.measurement.measuring import DEVICE, Measuring
+from qnn.compression.measurement.devices import DEVICE
+from qnn.compression.measurement.measuring import Measuring
 from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_options
 from qnn.compression.quantisation import quantising

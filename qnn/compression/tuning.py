@@ -24,18 +24,18 @@ def training_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
     Raises:
         ArgumentError: none of these, or no rows.
-        DtypeError: a `DataLoader`.
+        DtypeError: a `DataLoader`, or complex numbers.
     """
     return _pair(getattr(data, "train", data), "rows")
 
 
 def reported_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets of the test part of a task, or of a pair (x, y) or a dataset itself; raises as above."""
-    return _pair(getattr(data, "test", data), "test rows")
+    return _pair(getattr(data, "test", data), "test rows" if hasattr(data, "test") else "rows")
 
 
 def _pair(part: Any, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tensors of equal length; truth values are classes 0 and 1."""
+    """Tensors of equal length, labels in int64; truth values are classes 0 and 1."""
     if isinstance(part, DataLoader | Dataset):
         rows = read_data(part, loss_named(lambda outputs, y: outputs))[0]
         part = rows.x, rows.y
@@ -53,7 +53,12 @@ def _pair(part: Any, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
         ) from error
     if not n or n != n_targets:
         raise ArgumentError(f"`data` must have {kind}, as many x as y; got {n} and {n_targets}. Check the split.")
-    return x, y.long() if y.dtype == torch.bool else y
+    for name, given in (("x", x), ("y", y)):
+        if given.is_complex():
+            raise DtypeError(
+                f"`data` must have real numbers in {name}; got {given.dtype}. Give real and imaginary parts as columns."
+            )
+    return x, y if y.is_floating_point() else y.long()
 
 
 def ranking_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,7 +17,8 @@ from qnn.compression.circuits.circuit_layers import (
     with_layers,
 )
 from qnn.compression.circuits.rotation_scores import by_angle, by_fisher, by_gradient
-from qnn.compression.measurement.measuring import DEVICE, Measuring, class_logits, gates_on
+from qnn.compression.measurement.devices import DEVICE, gates_on
+from qnn.compression.measurement.measuring import Measuring, class_logits
 from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_module
 from qnn.compression.shares import Share, checked_share, fractions

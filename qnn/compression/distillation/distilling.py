@@ -15,7 +15,8 @@ from torch import Tensor
 
 from qnn._meter import measure as measure_usage
 from qnn.compression.distillation.soft_targets import Distillation
-from qnn.compression.measurement.measuring import DEVICE, Measuring
+from qnn.compression.measurement.devices import DEVICE, check_device, circuits_of, gates_on
+from qnn.compression.measurement.measuring import Measuring
 from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_module, options_of
 from qnn.compression.tuning import loss_for
@@ -78,6 +79,7 @@ def distill(
         DtypeError: teacher or student are no modules, or return no tensors.
         ShapeError: teacher and student have different outputs, or do not take the rows of `data`.
         NotFiniteError: the teacher's outputs hold NaN or infinity.
+        UnknownNameError, CapabilityError: no such device, or one too small for a circuit.
 
     References:
         G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network", arXiv:1503.02531 (2015).
@@ -92,6 +94,7 @@ def distill(
     """
     check_module(teacher, "teacher")
     check_module(student, "student")
+    check_device(device)
     config = _config(config, overrides, data, student)
     _check_options(temperature, weight)
     hard = loss_named(config.loss)
@@ -105,6 +108,7 @@ def distill(
         text = f"`temperature`={temperature:g} has no effect in a regression. Leave it out."
         warnings.warn(text, NoEffectWarning, stacklevel=2)
     lessons, circuits = _lessons(teacher, student, train, validation, loss)
+    gates_on([*circuits_of(teacher), *circuits_of(student)], device)  # refuses a device before anything is trained
     models, histories = {"teacher": teacher}, {}
     if baseline:
         alone = models["student alone"] = copy.deepcopy(student)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -10,12 +9,11 @@ import torch
 from safetensors.torch import save
 from scipy.stats import binomtest
 
-from qnn.backends.registry import resolve
-from qnn.circuits.circuit import Circuit
+from qnn.compression.measurement.devices import DEVICE, check_device, circuits_of, gates_on
 from qnn.compression.measurement.latencies import latencies_ms
 from qnn.compression.options import check_module
 from qnn.compression.tuning import reported_rows, shape_error
-from qnn.errors import ArgumentError, MissingDependencyError, ShapeError
+from qnn.errors import ArgumentError, ShapeError
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import Int8Conv2d, Int8Linear, QuantumLayer
 from qnn.models.forecasts import forecast
@@ -23,8 +21,6 @@ from qnn.training import FitConfig
 from qnn.training.evaluation import as_tensor
 from qnn.training.isolation import module_mode, same_samples
 
-#: A heavy-hex device, to whose gates and couplings circuits are transpiled.
-DEVICE = "fake_sherbrooke"
 _LEVEL = 0.95
 
 
@@ -127,6 +123,7 @@ class Measuring:
     """
 
     def __init__(self, data: Any, *, device: str | None = DEVICE, batch_size: int = 32) -> None:
+        check_device(device)
         self._rows = None if data is None else reported_rows(data)
         self._device, self._batch_size = device, batch_size
         self._found: list[Measurement] = []
@@ -154,7 +151,7 @@ class Measuring:
                 bytes=size_at_rest(model) if n_bytes is None else n_bytes,
                 latency_ms=None,
                 batch_size=self._batch_size,
-                **gates_on([layer.circuit for layer in layers], self._device),
+                **gates_on(circuits_of(model), self._device),
                 circuits_per_step=used[0],
                 shots_per_step=used[1],
             )
@@ -198,37 +195,6 @@ def size_at_rest(model: torch.nn.Module) -> int:
             seen.add(tensor.data_ptr())
             tensors[name] = tensor.detach().cpu().contiguous().clone()
     return len(save(tensors))
-
-
-def gates_on(circuits: Sequence[Circuit], device: str | None) -> dict[str, Any]:
-    """Gates, depth and two-qubit gates of circuits after transpiling to `device`, and its name.
-
-    Where the device is None or IBM's package is missing, those of the circuits as they are written.
-    """
-    if not circuits:
-        return {}
-    facts: list[dict[str, Any]] = []
-    used = device
-    if device is not None and not device.startswith("fake_"):
-        raise ArgumentError(
-            f'`device` must be one of IBM\'s fake devices, or None; got "{device}". Use "fake_sherbrooke".'
-        )
-    if device is not None:
-        try:
-            backend = resolve(f"ibm:{device}")
-            facts = [backend.compile(circuit).describe() for circuit in circuits]
-        except MissingDependencyError:
-            used = None
-    if not facts:
-        facts = [
-            {"depth": c.depth(), "two_qubit_gates": c.n_two_qubit_gates(), "gates": len(c.operations)} for c in circuits
-        ]
-    return {
-        "gates": sum(fact["gates"] for fact in facts) if all("gates" in fact for fact in facts) else None,
-        "depth": sum(fact["depth"] for fact in facts),
-        "two_qubit_gates": sum(fact["two_qubit_gates"] for fact in facts),
-        "device": used,
-    }
 
 
 def _scores(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:

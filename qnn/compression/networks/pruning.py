@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from qnn.compression.measurement.measuring import DEVICE, Measuring
+from qnn.compression.measurement.devices import DEVICE
+from qnn.compression.measurement.measuring import Measuring
 from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.networks.channel_pruning import Channels
 from qnn.compression.networks.layer_pruning import WholeLayers

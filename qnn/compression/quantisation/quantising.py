@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 
 from qnn._integers import whole
-from qnn.compression.measurement.measuring import DEVICE, Measuring, count_weights, size_at_rest
+from qnn.compression.measurement.devices import DEVICE
+from qnn.compression.measurement.measuring import Measuring, count_weights, size_at_rest
 from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.networks.tracing import example_rows
 from qnn.compression.networks.weight_pruning import plain_copy
@@ -83,20 +84,21 @@ def quantize(
         [[8.0, 6.0]]
     """
     check_module(model)
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise unknown_name("method of quantisation", method, METHODS)
     check_options(unknown, quantize, "quantize")
     _check_used(method, skip, calibration_rows, bits, angles, fine_tune)
+    values = grid_values(bits, angles) if method == "angles" else None
     new = plain_copy(model)
-    if method == "angles":
-        new, details = _on_grid(new, data, grid_values(bits, angles), fine_tune)
+    measuring = Measuring(data, device=device)
+    measuring.add("before", model)  # before any training, since it says what is wrong with data and device
+    if values is not None:
+        new, details = _on_grid(new, data, values, fine_tune)
         kind = f"{2**bits} angles" if bits is not None else angles if isinstance(angles, str) else "a list of angles"
         title = f"angles of circuits on a grid, {kind}"
     else:
         new, details = _int8(new, data, METHODS[method] or "", skip, calibration_rows)
         title = f"{method} quantisation of classical layers"
-    measuring = Measuring(data, device=device)
-    measuring.add("before", model)
     measuring.add("after", new)
     return new, CompressionReport(title, measuring.finish(), {**details, **_moved(model, new, data)})
 
@@ -188,8 +190,9 @@ def _quantum(model: torch.nn.Module) -> list[QuantumLayer]:
 
 def _check_used(method: str, skip: Any, calibration_rows: Any, bits: Any, angles: Any, fine_tune: Any) -> None:
     """Refuse what would have no effect, and what is of the wrong type."""
-    if isinstance(skip, str):
-        raise DtypeError(f'`skip` must be a sequence of paths; got {skip!r}. Use skip=("{skip}",).')
+    if isinstance(skip, str) or not isinstance(skip, Collection) or any(not isinstance(path, str) for path in skip):
+        advice = f'("{skip}",)' if isinstance(skip, str) else "()"
+        raise DtypeError(f"`skip` must be a sequence of paths, which are texts; got {skip!r}. Use skip={advice}.")
     n = whole(calibration_rows)
     if n is None or n < 1:
         raise ArgumentError(f"`calibration_rows` must be a positive integer; got {calibration_rows!r}. Use 512.")

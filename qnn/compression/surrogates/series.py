@@ -17,7 +17,8 @@ from torch import Tensor
 from qnn._integers import checked_seed, whole
 from qnn.backends.base import Estimate
 from qnn.compression.circuits.circuit_layers import check_replaceable
-from qnn.compression.measurement.measuring import DEVICE, Measuring
+from qnn.compression.measurement.devices import DEVICE
+from qnn.compression.measurement.measuring import Measuring
 from qnn.compression.measurement.report import CompressionReport
 from qnn.compression.options import check_module, check_options
 from qnn.compression.surrogates.fourier import grid, series_of
