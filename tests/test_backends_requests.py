@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from fakecloud_here import TOKEN, serving
+from fakecloud_here import TOKEN, ended, serving
 
 import qnn
 from qnn import _meter
 from qnn._run import run_scope
 from qnn.backends import FakeCloud
-from qnn.backends.requests import call_of, digest, joined
+from qnn.backends.requests import call_of, counted_if_it_ends, digest, joined
+from qnn.errors import JobTimeoutError
 from qnn.jobs import PATIENCE, Journal
 
 
@@ -39,6 +40,31 @@ def test_calls_that_sample_without_keys_are_different_calls():
         assert call_of(None, sampled=True) != call_of(None, sampled=True)
     with run_scope("another run"):
         assert call_of(None, sampled=True) == (0, -1, 1)  # counted by run, so that a script finds its calls again
+
+
+def test_a_call_without_keys_that_failed_is_the_same_call_when_it_is_made_again():
+    def failing(*meanwhile):
+        with pytest.raises(ZeroDivisionError), counted_if_it_ends(None, sampled=True) as call:
+            for _ in meanwhile:
+                call_of(None, sampled=True)
+            1 / 0  # noqa: B018
+        return call[2]
+
+    with run_scope("a failing run"):
+        assert [failing(), failing(), failing("another thread's"), failing()] == [1, 1, 1, 3]
+
+
+def test_a_call_that_timed_out_finds_its_job_when_it_is_made_again(tmp_path):
+    with serving(seconds_per_job=0.3) as cloud:
+        backend = FakeCloud(cloud.admin.url, TOKEN, journal=tmp_path / "jobs.sqlite3", timeout_s=0.05)
+        layer = qnn.QuantumLayer(1, 1, backend=backend, shots=10, seed=1)
+        with pytest.raises(JobTimeoutError, match="the same run finds them again"), torch.no_grad():
+            layer(torch.zeros(1, 1))
+        (job,) = Journal(tmp_path / "jobs.sqlite3").jobs()
+        ended(cloud.service, job.remote_id)
+        with torch.no_grad():
+            layer(torch.zeros(1, 1))
+        assert len(cloud.admin.tags()) == 1
 
 
 def test_rows_of_several_jobs_come_together():

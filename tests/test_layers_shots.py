@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from qnn import QuantumLayer, _seeding
+from qnn.errors import NotFiniteError
+from qnn.gradients import operator
 
 F64 = torch.float64
 ROW = torch.tensor([0.7, 1.9], dtype=F64)
@@ -212,3 +214,37 @@ def test_sampling_goes_on_from_its_state():
     other.load_sampling_state(layer.sampling_state())
     assert layer.sampling_state() == {"seed": 1, "calls": 1}
     assert torch.equal(layer(x), other(x))
+
+
+# a call that failed ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["forward", "estimate", "sample", "counts", "jacrev", "step"])
+def test_a_call_that_failed_is_the_same_call_when_it_is_made_again(how: str) -> None:
+    """On a remote backend its jobs are paid for, and a retry in a notebook must find them."""
+    built, scope = layer(), _seeding.StepScope(3)
+
+    def made(row: torch.Tensor) -> object:
+        if how == "jacrev":
+            return torch.func.jacrev(lambda x: built(x))(row)
+        return (built if how in ("forward", "step") else getattr(built, how))(row)
+
+    token = _seeding._scope.set(scope if how == "step" else None)
+    try:
+        made(ROW)
+        before = built.sampling_state()
+        with pytest.raises(NotFiniteError):
+            made(ROW * torch.nan)
+        assert built.sampling_state() == before
+        assert scope.calls == ({built.seed: 1} if how == "step" else {})
+    finally:
+        _seeding._scope.reset(token)
+
+
+def test_a_call_that_failed_stays_counted_where_another_was_made_meanwhile() -> None:
+    built = layer()
+    with pytest.raises(ZeroDivisionError), operator.counted_if_it_ends(built._calls, built.seed):
+        operator.draw_keys(built._calls, built.seed, 1)
+        built(ROW)  # as another thread
+        1 / 0  # noqa: B018
+    assert built.sampling_state()["calls"] == 2

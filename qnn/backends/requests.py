@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from threading import Lock
 from typing import Any
@@ -53,6 +54,23 @@ def call_of(keys: torch.Tensor | None, *, sampled: bool = False) -> tuple[int, i
         return 0, step, _unkeyed[current_run().id]
 
 
+@contextmanager
+def counted_if_it_ends(keys: torch.Tensor | None, *, sampled: bool) -> Iterator[tuple[int, int, int]]:
+    """`call_of`; an error in the block takes the count back, unless others were counted meanwhile.
+
+    So the same call, made again, is the same call to a journal, which has its jobs.
+    """
+    run = current_run().id
+    call = call_of(keys, sampled=sampled)
+    try:
+        yield call
+    except BaseException:
+        with _counting:
+            if sampled and (keys is None or not len(keys)) and _unkeyed[run] == call[2]:
+                _unkeyed[run] -= 1
+        raise
+
+
 def run_jobs(
     executable: Executable,
     service: Service,
@@ -94,12 +112,12 @@ def run_jobs(
     settings = {"backend": place, "shots": shots, **(options or {})}
     numbers = None if keys is None else keys.cpu().numpy()
     parts = [slice(start, min(start + rows_per_job, len(angles))) for start in range(0, len(angles), rows_per_job)]
-    call = call_of(keys, sampled=shots is not None)
-    requests = [
-        _request(executable, shots, part, number, call, angles, numbers, settings, payload, form)
-        for number, part in enumerate(parts)
-    ]
-    return carry_out(service, requests, policy, specification)
+    with counted_if_it_ends(keys, sampled=shots is not None) as call:
+        requests = [
+            _request(executable, shots, part, number, call, angles, numbers, settings, payload, form)
+            for number, part in enumerate(parts)
+        ]
+        return carry_out(service, requests, policy, specification)
 
 
 def _request(

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -146,6 +147,35 @@ def draw_keys(calls: torch.Tensor, root: int, n_rows: int) -> torch.Tensor:
 @draw_keys.register_fake
 def _(calls, root, n_rows):
     return calls.new_empty(n_rows, 5)
+
+
+@contextmanager
+def counted_if_it_ends(calls: torch.Tensor, root: int) -> Iterator[None]:
+    """Within the block `draw_keys` is called once; an error takes its count back, and with it that of the open step.
+
+    So the same call, made again, is the same call to a journal, which has its jobs. Where other calls were counted
+    meanwhile, nothing is taken back.
+    """
+    if calls.is_meta or is_fake(calls):
+        yield
+        return
+    scope = _seeding.current_scope()
+    before, within = int(calls), 0 if scope is None else scope.calls.get(root, 0)
+    try:
+        yield
+    except BaseException:
+        _take_back(calls, before)
+        if scope is not None and scope.calls.get(root) == within + 1:
+            scope.calls[root] = within
+        raise
+
+
+@torch.library.custom_op("qnn::take_back", mutates_args={"calls"})
+def _take_back(calls: torch.Tensor, before: int) -> None:
+    """Count one call less, if it was one; an operator, because transforms refuse such changes elsewhere."""
+    with _counting:
+        if int(calls) == before + 1:
+            calls -= 1
 
 
 @torch.library.custom_op("qnn::run", mutates_args=())

@@ -320,7 +320,11 @@ class QuantumLayer(torch.nn.Module):
 
     def _run(self, rows: torch.Tensor) -> torch.Tensor:  # (N, D) -> (N, M)
         shared, rows = self._sources(rows)
-        values = operator.execute(self.plan, shared, rows, self._keys(rows.shape[0]))
+        if torch.compiler.is_compiling() or not self._is_counted:  # it cannot trace the block below
+            values = operator.execute(self.plan, shared, rows, self._keys(rows.shape[0]))
+        else:
+            with operator.counted_if_it_ends(self._calls, self._seed):
+                values = operator.execute(self.plan, shared, rows, self._keys(rows.shape[0]))
         return read_out.outputs(values, self.circuit.variance_columns, exact=self.shots is None)
 
     def estimate(self, inputs: torch.Tensor | None = None) -> Estimate:
@@ -335,7 +339,8 @@ class QuantumLayer(torch.nn.Module):
         rows, _, _ = self._rows(inputs)
         with torch.no_grad():
             shared, rows = self._sources(rows)
-            found = operator.estimate(self.plan, shared, rows, self._keys(rows.shape[0]))
+            with operator.counted_if_it_ends(self._calls, self._seed):
+                found = operator.estimate(self.plan, shared, rows, self._keys(rows.shape[0]))
         return read_out.estimate(found, self.plan.differentiator.executable.plan, self.circuit.variance_columns)
 
     def sample(self, inputs: torch.Tensor | None = None, shots: int | None = None) -> torch.Tensor:
@@ -388,8 +393,10 @@ class QuantumLayer(torch.nn.Module):
         rows, leading, _ = self._rows(inputs)
         with torch.no_grad():
             angles = self.plan.angles(*self._sources(rows))
-        keys = operator.draw_keys(self._calls, self._seed, angles.n_rows)
-        return sampling.draw_counts(self.circuit, self.backend, angles, shots, keys), keys, leading, rows.device
+        with operator.counted_if_it_ends(self._calls, self._seed):
+            keys = operator.draw_keys(self._calls, self._seed, angles.n_rows)
+            counts = sampling.draw_counts(self.circuit, self.backend, angles, shots, keys)
+        return counts, keys, leading, rows.device
 
     def _rows(self, inputs: torch.Tensor | None) -> tuple[torch.Tensor, torch.Size, torch.dtype]:
         weight = next(iter(self._parameters.values()), None)
@@ -401,8 +408,13 @@ class QuantumLayer(torch.nn.Module):
         weights = {name: getattr(self, name) for name, _ in self.angle_map.weight_shapes}
         return self.angle_map.sources(rows, weights)
 
+    @property
+    def _is_counted(self) -> bool:
+        """Whether a call draws anything."""
+        return self.shots is not None or self.plan.method == "spsa"
+
     def _keys(self, n_rows: int) -> torch.Tensor:
-        if self.shots is None and self.plan.method != "spsa":
+        if not self._is_counted:
             return torch.empty((0, 5), dtype=torch.int64)
         return operator.draw_keys(self._calls, self._seed, n_rows)
 

@@ -12,7 +12,7 @@ import torch
 from qnn._fingerprint import fingerprint
 from qnn.backends.braket.errors import failures
 from qnn.backends.braket.service import BraketService, Task, histogram
-from qnn.backends.requests import call_of, digest
+from qnn.backends.requests import counted_if_it_ends, digest
 from qnn.errors import ArgumentError, BackendUnavailableError, CircuitRefusedError
 from qnn.jobs import Policy, Request, carry_out
 
@@ -196,9 +196,9 @@ class AwsPlace:
     def _carry_out(self, blocks: Sequence[Block], shots: int | None, origin: Origin) -> list[np.ndarray]:
         """The arrays of each block, from as few tasks as the device allows."""
         parts = _parts(blocks, self._most(shots))
-        call = call_of(origin.keys, sampled=shots is not None)
-        requests = [self._request(blocks, part, number, shots, origin, call) for number, part in enumerate(parts)]
-        results = carry_out(self._service, requests, self._policy, self._specification)
+        with counted_if_it_ends(origin.keys, sampled=shots is not None) as call:
+            requests = [self._request(blocks, part, number, shots, origin, call) for number, part in enumerate(parts)]
+            results = carry_out(self._service, requests, self._policy, self._specification)
         found: list[list[np.ndarray]] = [[] for _ in blocks]
         for part, arrays in zip(parts, results, strict=True):
             for portion, array in zip(part, arrays, strict=True):
