@@ -7,7 +7,7 @@ import torch
 import qnn
 from qnn.compression import compress_bundle
 from qnn.compression.table_bundles import rows_of_builtin, rows_of_table
-from qnn.errors import ArgumentError, BundleError
+from qnn.errors import ArgumentError, BundleError, TableError
 from qnn.models.bundle import read_bundle
 from qnn.models.tables import TableModel
 
@@ -82,6 +82,24 @@ def test_the_table_of_the_training_is_split_as_it_was_and_others_are_not_called_
         rows_of_table(model, columns, seed=0)
     model.config = {}
     assert rows_of_table(model, columns, seed=0).called == "data"
+
+
+def test_rows_are_left_out_as_in_the_training_and_categories_of_its_test_rows_are_no_mistake():
+    """As the training does it: with gaps in a feature and in the target, and one category in a single row."""
+    columns = {name: TABLE[name].copy() for name in ("a", "answer")} | {"kind": np.where(TABLE["b"] > 0, "u", "v")}
+    columns["a"][:5] = np.nan
+    columns = {name: values.astype(object) for name, values in columns.items()}
+    columns["answer"][100], columns["kind"][101] = None, "rare"
+    model = qnn.train_table(columns, "answer", epochs=1, missing="drop", split_seed=1, **NETWORK)
+    assert not any("rare" in name for name in model.preparation.feature_names), "it is in no training row"
+    found = rows_of_table(model, columns, seed=0)
+    assert (found.called, len(found.train) + len(found.validation) + len(found.test)) == ("test", 114)
+    assert len(found.test) == model.metrics["test"]["n"]
+    other = {name: values[::-1] for name, values in columns.items()}
+    with pytest.raises(TableError, match='must have values and known categories .*"rare"'):
+        rows_of_table(model, other, seed=0)
+    with pytest.raises(TableError, match="it lacks .a."):
+        rows_of_table(model, {"kind": columns["kind"], "answer": columns["answer"]}, seed=0)
 
 
 def test_without_a_test_part_the_entry_is_named_after_what_was_used(tmp_path):

@@ -20,7 +20,7 @@ from qnn.tasks.data import Part
 from qnn.tasks.split import Split
 from qnn.tasks.tables import Table, prepare_builtin, read_table
 from qnn.tasks.tables.parts import split_table
-from qnn.tasks.tables.task import TEST_FRACTION, VALIDATION_FRACTION
+from qnn.tasks.tables.task import TEST_FRACTION, VALIDATION_FRACTION, without_gaps
 from qnn.training.isolation import same_samples
 
 _TEST_SHARE = 0.25
@@ -56,22 +56,29 @@ def table_of(bundle: Bundle) -> TableModel | None:
 def rows_of_table(model: TableModel, data: Any, seed: int) -> SplitRows:
     """The rows of a table with the columns and the target of `model`, in parts.
 
-    The table of its training is split as it was then; of others a quarter, drawn by `seed`, is for the report.
+    Rows with missing values are left out, or their values filled, as in the training. The table of the training is
+    split as it was then, and may have categories that no training row has; of others a quarter, drawn by `seed`, is for
+    the report.
 
     Raises:
         TableError: it has other columns, or rows that cannot be predicted.
         BundleError: the seed of the split is none.
     """
     table = read_table(data)
+    settings = model.config.get("table")
+    if isinstance(settings, dict) and settings.get("missing") == "drop":
+        names = [*model.preparation.columns, model.target.name]
+        table, _ = without_gaps(table, [name for name in names if name in table.columns])
     prepared = model.preparation(table)
     y, missing, outside = model.target.values(table)
-    problems = [line for found in (prepared.missing, prepared.unseen, missing, outside) for line in found.lines()]
+    wrong = [prepared.missing, missing, outside]
+    split = None if any(found.count for found in wrong) else _split_of_training(model, table, y)
+    problems = [line for found in (wrong if split is not None else [*wrong, prepared.unseen]) for line in found.lines()]
     if problems:
         raise TableError(
             f"`data` must have values and known categories in every row; {table.source} has not: "
             f"{'; '.join(problems[:3])}. Drop or mend these rows."
         )
-    split = _split_of_training(model, table, y)
     if model.target.task == "regression":
         y = ((y - model.target.mean) / model.target.deviation).astype("float32")
     x, labels = torch.as_tensor(prepared.x, dtype=torch.float32), torch.as_tensor(y)

@@ -84,7 +84,7 @@ def prepare_table(
             f'`features` must be different columns other than the target "{target}"; got {names}. Name each once.'
         )
     if missing == "drop":
-        table, notes = _without_gaps(table, [target, *names])
+        table, notes = without_gaps(table, [target, *names])
         learnt = Target.learn(table, target, task=learnt.task, classes=classes)
     else:
         notes = []
@@ -173,7 +173,7 @@ def _targets(table: Table, target: Target) -> np.ndarray:
     return y
 
 
-def _without_gaps(table: Table, names: Sequence[str]) -> tuple[Table, list[str]]:
+def without_gaps(table: Table, names: Sequence[str]) -> tuple[Table, list[str]]:
     """The table without rows in which one of the columns has no value."""
     problems = Problems(table)
     for name in names:
