@@ -10,30 +10,23 @@ bit, or if a job was submitted twice, lost, or computed and not used.
 
 import argparse
 import json
-import os
 import random
-import signal
 import sys
 import tempfile
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
 import torch
+from forked_cloud import behave, provider, wrong_with
+from killed_call import at_every_moment
 from killed_training import in_child
 
 import qnn
-from qnn import _worker_process
 from qnn.backends import FakeCloud
 from qnn.errors import ChangedRunWarning
-from qnn.fakecloud import Admin
-from qnn.fakecloud.requests import Cloud
-from qnn.fakecloud.server import Server
-from qnn.fakecloud.settings import Settings
-from qnn.fakecloud.store import Store
 from qnn.jobs import Journal, retrying
 from qnn.training import Checkpoint, fit
 
@@ -48,36 +41,7 @@ CASES = {
     "exact, with faults": (FAULTS, {"gradient": "parameter-shift"}),
 }
 BEGIN, END = "<!-- torture -->", "<!-- /torture -->"
-_SERVICE = {"latency_s": 0.002, "seconds_per_job": 0.004, "workers": 2, "tag_lag_s": 0.02}
-_TOKEN = "only-for-this-test"
 retrying._FIRST_PAUSE_S = 0.05
-
-
-@contextmanager
-def provider():
-    """The fake cloud in a forked process, which has loaded the simulator already."""
-    reading, writing = os.pipe()
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        _worker_process.prepare(parent)
-        server = Server(Cloud(Settings(), {}, Store(None)), _TOKEN, 0)
-        os.write(writing, server.url.encode())
-        os.close(writing)
-        server.serve_forever(poll_interval=0.1)
-    os.close(writing)
-    try:
-        with open(reading) as told:
-            yield Admin(told.read(), _TOKEN)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-
-
-def behave(cloud, seed=0, faults=None, **changes):
-    """Settings and faults for the next case; faults begin anew."""
-    cloud.set(faults=None)
-    cloud.set(**{**_SERVICE, "seed": seed, "down_s": 0.0, **changes}, faults=faults or {})
 
 
 def training(cloud, case, scratch, journal=None):
@@ -118,20 +82,6 @@ def jobs_of(folder, cloud):
     """What is wrong with the jobs of a run that ended, and how many there were."""
     rows = Journal(folder / "jobs.sqlite3").jobs()
     return wrong_with(rows, cloud), len(rows)
-
-
-def wrong_with(rows, cloud):
-    """Which jobs were submitted twice, lost, or are unknown at the end."""
-    known = cloud.tags()
-    accepted = {row.tag: known.get(row.tag, 0) for row in rows}
-    twice = [f"{tag} was accepted {n} times: {requests_for(tag, cloud)}" for tag, n in accepted.items() if n != 1]
-    return [f"{job.tag} is {job.state}" for job in rows if job.state != "done"] + twice
-
-
-def requests_for(tag, cloud):
-    """What the provider was asked about a tag, and what it answered."""
-    asked = [line for line in cloud.log() if line["tag"] == tag]
-    return [f"{line['at'] - asked[0]['at']:.3f} s {line['method']} {line['status']} {line['fault']}" for line in asked]
 
 
 def torture(cloud, case, kills, seed=0):
@@ -253,6 +203,10 @@ def main(words=None):
             late += within
         done, jobs, wrong = two_at_once(cloud, max(2, share // 2), arguments.seed)
         tell(f"two trainings on one journal: {wrong or f'killed {done} times; {jobs} jobs, each submitted once'}")
+        moments, cut_off = at_every_moment(cloud, every=max(1, 80 // arguments.kills))
+        tell(
+            f"one script, ended at {moments} of its writes and requests: {cut_off or 'the same results, each job once'}"
+        )
         wrong_when_down = down(cloud, arguments.down_s)
         tell(f"provider away for {arguments.down_s:g} s: {wrong_when_down or 'the same weights and jobs'}")
     if arguments.write:
@@ -260,7 +214,7 @@ def main(words=None):
         before, after = text.split(BEGIN)[0], text.split(END)[1]
         told = "\n".join(lines)
         arguments.write.write_text(f"{before}{BEGIN}\n```text\n{told}\n```\n{END}{after}")
-    return int(failed or 2 * late < arguments.kills or bool(wrong) or bool(wrong_when_down))
+    return int(failed or 2 * late < arguments.kills or bool(wrong or cut_off or wrong_when_down))
 
 
 if __name__ == "__main__":

@@ -26,5 +26,6 @@ def test_ten_kills_change_neither_weights_nor_history_nor_what_is_paid():
     assert found.returncode == 0, found.stdout + found.stderr
     here, lines = found.stdout.splitlines()[:4], found.stdout.splitlines()[4:]
     assert all(line.endswith("identical") for line in here)
-    assert len(lines) == 5 and all("each submitted once" in line for line in lines[:4])
-    assert lines[4] == "provider away for 2 s: the same weights and jobs"
+    assert len(lines) == 6 and all("each submitted once" in line for line in lines[:4])
+    assert lines[4].endswith("of its writes and requests: the same results, each job once")
+    assert lines[5] == "provider away for 2 s: the same weights and jobs"
