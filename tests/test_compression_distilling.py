@@ -8,8 +8,10 @@ import torch
 
 import qnn
 from qnn.compression.distillation.distilling import distill
+from qnn.compression.distillation.soft_targets import HIGHEST, LOWEST, Distillation
 from qnn.errors import ArgumentError, DtypeError, NoEffectWarning, NotFiniteError, ShapeError
 from qnn.training import Callback, evaluate
+from qnn.training.losses import loss_named
 
 FAST = {"progress": False, "device": None}
 
@@ -137,6 +139,31 @@ def test_temperature_weight_and_baseline_matter(rows, teacher):
     assert [m.label for m in report.measurements] == ["teacher", "student alone", "student distilled"]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_loss_has_its_limits_at_the_bounds_of_the_temperature(dtype):
+    """Hot: |s - t|²/2C of centred logits, up to 1/T; cold: T times how far the teacher's class is from the largest."""
+    student, teacher = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    student.requires_grad_(True)
+    y = torch.zeros(50, dtype=torch.int64)
+
+    def loss(temperature):
+        made = Distillation(loss_named("cross_entropy"), temperature, 1.0, y)
+        value = made(student, made.join(y, teacher))
+        return float(value.detach()), torch.autograd.grad(value, student)[0]
+
+    apart = student - teacher
+    limit = (apart - apart.mean(dim=1, keepdim=True)).square().sum(dim=1).mean() / 6
+    value, gradient = loss(HIGHEST)
+    (expected,) = torch.autograd.grad(limit, student)
+    assert value == pytest.approx(float(limit.detach()), rel=1e-4)
+    assert float((gradient - expected).norm() / expected.norm()) < 1e-3
+    behind = student.max(dim=1).values - student.gather(1, teacher.argmax(dim=1, keepdim=True)).squeeze(1)
+    value, gradient = loss(LOWEST)
+    (expected,) = torch.autograd.grad(behind.mean(), student)
+    assert value / LOWEST == pytest.approx(float(behind.mean().detach()), abs=1e-4)
+    assert float((gradient / LOWEST - expected).norm()) < 1e-2
+
+
 def test_what_is_measured_and_recorded(rows, teacher):
     """Metrics see the targets, callbacks the distillation, and the report the rows of `test`."""
     seen = []
@@ -166,8 +193,8 @@ def test_a_teacher_with_shots_samples_next_what_it_would_have(rows):
 def test_bad_input_is_refused(rows, teacher):
     x, y = rows
     student = perceptron(4, 2, 3)
-    for temperature in (0.0, -1.0, float("inf")):
-        with pytest.raises(ArgumentError, match="`temperature` must be above 0 and finite; got"):
+    for temperature in (0.0, -1.0, float("inf"), 1e-38, 9e-5, 1.1e4, 1e200, float("nan")):
+        with pytest.raises(ArgumentError, match=r"`temperature` must be from 0\.0001 to 10000; got"):
             distill(teacher, student, rows, temperature=temperature)
     with pytest.raises(DtypeError, match="`temperature` must be a number; got '2'"):
         distill(teacher, student, rows, temperature="2")

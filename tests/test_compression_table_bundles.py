@@ -96,9 +96,9 @@ def test_rows_are_left_out_as_in_the_training_and_categories_of_its_test_rows_ar
     assert (found.called, len(found.train) + len(found.validation) + len(found.test)) == ("test", 114)
     assert len(found.test) == model.metrics["test"]["n"]
     other = {name: values[::-1] for name, values in columns.items()}
-    with pytest.raises(TableError, match='must have values and known categories .*"rare"'):
+    with pytest.raises(TableError, match=r'must have values and known categories .*"rare"'):
         rows_of_table(model, other, seed=0)
-    with pytest.raises(TableError, match="it lacks .a."):
+    with pytest.raises(TableError, match='it lacks "a"'):
         rows_of_table(model, {"kind": columns["kind"], "answer": columns["answer"]}, seed=0)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from qnn._meter import measure as measure_usage
-from qnn.compression.distillation.soft_targets import Distillation
+from qnn.compression.distillation.soft_targets import HIGHEST, LOWEST, Distillation
 from qnn.compression.measurement.devices import DEVICE, check_device, circuits_of, gates_on
 from qnn.compression.measurement.measuring import Measuring
 from qnn.compression.measurement.report import CompressionReport
@@ -57,8 +57,8 @@ def distill(
         teacher: trained, (N, D) to (N, C).
         student: (N, D) to (N, C); where it starts is where the copy starts.
         data: as `qnn.fit` takes it: a task, a tuple (x, y) or (x, y, x_validation, y_validation), ...
-        temperature: T above 0; the higher, the more the teacher's small probabilities count. In a regression there is
-            none.
+        temperature: T from 1e-4 to 1e4; the higher, the more the teacher's small probabilities count. In a regression
+            there is none.
         weight: w from 0 (labels alone) to 1 (the teacher alone).
         config: of the training; by default `FitConfig()`, with ``loss="mse"`` where y are real numbers, and
             "binary_cross_entropy" where the student has one output for two classes.
@@ -75,7 +75,7 @@ def distill(
         distilled. `teacher` and `student` stay as they are.
 
     Raises:
-        ArgumentError: a temperature of 0 or below, a weight outside 0 to 1, or what `qnn.fit` refuses.
+        ArgumentError: a temperature outside 1e-4 to 1e4, a weight outside 0 to 1, or what `qnn.fit` refuses.
         DtypeError: teacher or student are no modules, or return no tensors.
         ShapeError: teacher and student have different outputs, or do not take the rows of `data`.
         NotFiniteError: the teacher's outputs hold NaN or infinity.
@@ -166,8 +166,10 @@ def _check_options(temperature: float, weight: float) -> None:
     for name, value in (("temperature", temperature), ("weight", weight)):
         if isinstance(value, bool) or not isinstance(value, Real):
             raise DtypeError(f"`{name}` must be a number; got {value!r}. Pass a float.")
-    if not 0.0 < temperature < float("inf"):
-        raise ArgumentError(f"`temperature` must be above 0 and finite; got {temperature}. Try temperature=2.")
+    if not LOWEST <= temperature <= HIGHEST:
+        raise ArgumentError(
+            f"`temperature` must be from {LOWEST:g} to {HIGHEST:g}; got {temperature}. Try temperature=2."
+        )
     if not 0.0 <= weight <= 1.0:
         raise ArgumentError(
             f"`weight` must be from 0 (the labels alone) to 1 (the teacher alone); got {weight}. Try weight=0.5."

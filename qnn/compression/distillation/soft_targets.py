@@ -8,16 +8,20 @@ from torch.nn import functional
 
 from qnn.training.losses import BinaryCrossEntropy, CrossEntropy, Loss
 
+LOWEST, HIGHEST = 1e-4, 1e4  #: temperatures for which the loss is right
+
 
 class Distillation(Loss):
     """(1 - w) times a loss of the targets, plus w times a distance from the teacher's outputs.
 
     The distance is T² KL(softmax(t / T) || softmax(s / T)) between logits (Hinton et al. 2015; T² keeps gradients as
-    large as those of the labels), a lone logit z counting as (0, z); in a regression the mean squared error.
+    large as those of the labels), a lone logit z counting as (0, z); in a regression the mean squared error. The
+    divergence is a difference of numbers of order 1 that T² makes larger, with what they were rounded by: in float64,
+    in which it is computed whatever the student's dtype, 1e-16 becomes 1e-8 at the highest temperature.
 
     Args:
         hard: the loss of the targets.
-        temperature: T.
+        temperature: T, from `LOWEST` to `HIGHEST`.
         weight: w, from 0 to 1.
         y: targets (N, ...) as `hard` has checked them, for their shape and dtype.
     """
@@ -52,13 +56,14 @@ class Distillation(Loss):
     def _distances(self, outputs: Tensor, y: Tensor) -> Tensor:
         """From the teacher, shape (N,)."""
         student = outputs.reshape(len(outputs), -1)
-        teacher = y[:, self._shape.numel() :].to(student.dtype)
+        teacher = y[:, self._shape.numel() :]
         if not self.of_logits:
-            return (student - teacher).square().mean(dim=1)
+            return (student - teacher.to(student.dtype)).square().mean(dim=1)
         if student.shape[1] == 1:
             student, teacher = (functional.pad(logit, (1, 0)) for logit in (student, teacher))
-        said, wanted = ((logits / self.temperature).log_softmax(dim=1) for logits in (student, teacher))
-        return self.temperature**2 * functional.kl_div(said, wanted, reduction="none", log_target=True).sum(dim=1)
+        said, wanted = ((logits / self.temperature).log_softmax(dim=1) for logits in (student.double(), teacher))
+        apart = functional.kl_div(said, wanted, reduction="none", log_target=True).sum(dim=1)
+        return (self.temperature**2 * apart).to(outputs.dtype)
 
     def check_targets(self, y: Tensor, part: str) -> Tensor:
         """The columns as they are: they were checked when they were joined."""
