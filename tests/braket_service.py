@@ -204,7 +204,7 @@ class Service:
         found = [
             {
                 "quantumTaskArn": _arn(number),
-                "status": self.status,
+                "status": self.statuses.get(number, self.status),
                 "deviceArn": task["deviceArn"],
                 "shots": task["shots"],
                 "outputS3Bucket": "amazon-braket-test",

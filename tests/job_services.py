@@ -47,7 +47,8 @@ class Provider(Service):
             raise fault
         if fault == "late":
             return None
-        return next((remote_id for remote_id, (_, marked) in self.jobs.items() if marked == tag), None)
+        found = [remote_id for remote_id, (_, marked) in self.jobs.items() if marked == tag]
+        return min(found, key=lambda remote_id: self.states.get(remote_id) in ("failed", "cancelled"), default=None)
 
     def state(self, remote_id):
         fault = self._fault("state")

@@ -120,6 +120,21 @@ def test_where_tags_may_not_be_looked_up_the_tasks_of_the_device_are_searched(aw
     assert ("POST", "/quantum-tasks") in aws.requests
 
 
+@pytest.mark.parametrize("tagging", [True, False])
+def test_a_task_that_failed_is_found_only_where_no_other_has_the_tag(aws, tagging):
+    """As after `qnn jobs prune` of its row: the next attempt has the same tag."""
+    aws.tagging, aws.idempotent = tagging, False
+    service = made()
+    for _ in range(3):
+        service.submit(Task(FLIP, 10), "a")
+    aws.statuses = {1: "FAILED", 2: "QUEUED"}
+    assert service.find("a") == arn(2)
+    aws.statuses = {1: "CANCELLED", 2: "FAILED"}
+    assert service.find("a") == arn(3)
+    aws.statuses[3] = "FAILED"
+    assert service.find("a") == arn(1)
+
+
 def test_credentials_that_nobody_accepts_are_not_hidden_by_the_search(aws, monkeypatch):
     aws.tagging = False
     refused = (403, {"__type": "AccessDeniedException", "message": "no"})

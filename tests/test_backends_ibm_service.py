@@ -133,6 +133,24 @@ def test_of_two_jobs_with_a_tag_the_oldest_counts(cloud):
         assert machine().service().find("qnn-1-1") == first
 
 
+def test_a_job_that_failed_is_found_only_where_no_other_has_its_tag(cloud):
+    """As after `qnn jobs prune` of its row: the next attempt has the same tag, and is not cancelled for its sake."""
+    backend = machine()
+    pubs, _ = payload(backend)
+    bad, good = (backend.service().submit(pubs, "qnn-1-1") for _ in range(2))
+    cloud.jobs[0]["status"], cloud.status = "Failed", "Queued"
+    assert machine().service().find("qnn-1-1") == good
+    careless = machine().service()
+    careless._sends_once = False  # as a client that could not be told: what it has sent is looked up
+    latest = careless.submit(pubs, "qnn-1-2")
+    assert careless.find("qnn-1-2") == latest
+    cloud.jobs[1]["status"] = cloud.jobs[2]["status"] = "Cancelled"
+    assert careless.submit(pubs, "qnn-1-1") not in (bad, good)
+    assert [job["status"] for job in cloud.jobs] == ["Failed", "Cancelled", "Cancelled", None]
+    cloud.jobs[3]["status"] = "Cancelled"
+    assert machine().service().find("qnn-1-1") == bad
+
+
 @pytest.mark.parametrize("fault", ["lost", "dropped", "accepted 500", (503, 1199, "in maintenance"), (502, 0, "bad")])
 def test_a_submission_is_sent_once(cloud, fault):
     """By itself IBM's client sends each of these again, so that two jobs come of one that was accepted."""

@@ -242,6 +242,17 @@ def test_jobs_that_end_badly(cloud, fault, state):
         cloud.service.result(bad, FORM)
 
 
+def test_a_job_that_failed_is_found_only_where_no_other_has_its_tag(cloud):
+    cloud.admin.set(faults={"job_fails": [1, 1]})
+    bad = [cloud.service.submit(payload(), "pruned") for _ in range(2)]
+    assert [ended(cloud.service, job) for job in bad] == ["failed"] * 2
+    assert cloud.service.find("pruned") == bad[0]
+    good = cloud.service.submit(payload(), "pruned")
+    assert cloud.service.find("pruned") == good
+    cloud.service.submit(payload(), "pruned")
+    assert cloud.service.find("pruned") == good
+
+
 def test_what_cannot_be_run_fails_with_the_reason(cloud):
     broken = payload() | {"rows": {"dtype": "float64", "shape": [1, 1], "data": "!"}}
     job = cloud.service.submit(broken, "broken")

@@ -112,7 +112,7 @@ class BraketService(Service):
                 self._session.default_bucket()
 
     def find(self, tag: str) -> str | None:
-        """The ARN of the task that was created with `tag`, or None; of several, the oldest.
+        """The ARN of the task that was created with `tag`, or None; of several, the oldest that has not failed or been cancelled.
 
         Asked of AWS's Resource Groups Tagging API, which looks tags up by their values, whatever their age, in one
         request. It needs the permission `tag:GetResources`, which Braket's own policy does not give, and an endpoint
@@ -135,7 +135,7 @@ class BraketService(Service):
             found = [entry["ResourceARN"] for page in pages for entry in page["ResourceTagMappingList"]]
             if len(found) < 2:
                 return found[0] if found else None
-            return min(found, key=lambda arn: self._task(arn).metadata()["createdAt"])
+            return min(found, key=lambda arn: _preference(self._task(arn).metadata()))
 
     def _by_search(self, tag: str) -> str | None:
         since = (datetime.now(UTC) - _WINDOW).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -148,8 +148,8 @@ class BraketService(Service):
                 filters=filters, PaginationConfig={"PageSize": 100}
             )
             tasks = [task for page in pages for task in page["quantumTasks"] if task.get("tags", {}).get(TAG) == tag]
-            oldest = min(tasks, key=lambda task: task["createdAt"], default=None)
-            return None if oldest is None else oldest["quantumTaskArn"]
+            first = min(tasks, key=_preference, default=None)
+            return None if first is None else first["quantumTaskArn"]
 
     def state(self, remote_id: str) -> RemoteState:
         """How far the task is.
@@ -240,6 +240,11 @@ class BraketService(Service):
                     self._elsewhere[region] = session.copy_session(region=region)
                 session = self._elsewhere[region]
         return self._attach(arn, session)
+
+
+def _preference(task: Mapping[str, Any]) -> tuple[bool, Any]:
+    """What orders the tasks of a tag: older ones first, behind all others those that failed or were cancelled."""
+    return task["status"] in ("FAILED", "CANCELLED"), task["createdAt"]
 
 
 def histogram(sample: Any, measured: Sequence[int]) -> np.ndarray:

@@ -22,6 +22,7 @@ TOKEN_VARIABLE = "QNN_FAKECLOUD_TOKEN"
 UNKEYED = "unkeyed"
 _HOSTS = ("127.0.0.1", "localhost")
 _STATES = ("queued", "running", "done", "failed", "cancelled")
+_FAILED = ("failed", "cancelled")
 _BY_STATUS: dict[int, tuple[type[BackendError], str]] = {
     400: (errors.CircuitRefusedError, "Change the circuit or the option that it names."),
     401: (errors.AuthenticationError, f"Set {TOKEN_VARIABLE} to the token that the service printed."),
@@ -152,11 +153,11 @@ class FakeCloudService(Service):
             return _id(answer)
 
     def find(self, tag: str) -> str | None:
-        """The oldest job of a tag; see `Service.find`."""
+        """The oldest job of a tag that has not failed, else the oldest; see `Service.find`."""
         answer = self._asked("look up a job by its tag", "GET", f"/jobs?tag={quote(tag, safe='')}")
         with self._understood("the jobs of a tag"):
-            ids = [_id(job) for job in answer["jobs"]]
-        return ids[0] if ids else None
+            found = [(_id(job), job["state"] in _FAILED) for job in answer["jobs"]]
+        return min(found, key=lambda one: one[1], default=(None, True))[0]
 
     def state(self, remote_id: str) -> RemoteState:
         """How far the job is; see `Service.state`."""

@@ -103,10 +103,12 @@ class IBMService(Service):
             ) from error
 
     def find(self, tag: str) -> str | None:
-        """The oldest job with the tag, whatever became of it; others with it were sent by mistake.
+        """The oldest job with the tag that has not failed or been cancelled, else the oldest.
+
+        Those that failed before it are of an attempt whose row was pruned; those after it were sent by mistake.
 
         Warns:
-            DuplicateJobWarning: there are others. Those that are queued have been cancelled.
+            DuplicateJobWarning: there are later ones than one that has not failed. Those that are queued have been cancelled.
         """
         found = self._tagged(tag)
         return self._first(found) if found else None
@@ -167,13 +169,20 @@ class IBMService(Service):
             return self._runtime.jobs(limit=_SAME_TAG, instance=self._instance, job_tags=[tag], descending=False)
 
     def _first(self, jobs: Sequence[Any]) -> str:
-        """The oldest of the jobs of one submission; the others are dropped."""
+        """The one of the jobs with a tag that counts, see `find`; later ones are dropped."""
         with failures("tell the jobs with our tag apart", reading=True):
             by_id = {job.job_id(): job for job in jobs}
-            first, *others = sorted(by_id.values(), key=lambda job: (str(job.creation_date), job.job_id()))
-        for job in others:
-            self._drop(self._kept(job).job_id(), first.job_id())
-        return self._kept(first).job_id()
+            oldest = sorted(by_id.values(), key=lambda job: (str(job.creation_date), job.job_id()))
+        ids = [self._kept(job).job_id() for job in oldest]
+        if len(ids) == 1:
+            return ids[0]
+        alive = (n for n, job_id in enumerate(ids) if self.state(job_id) not in ("failed", "cancelled"))
+        first = next(alive, None)
+        if first is None:
+            return ids[0]
+        for other in ids[first + 1 :]:
+            self._drop(other, ids[first])
+        return ids[first]
 
     def _job(self, remote_id: str) -> Any:
         """IBM's object for a job, asked for once."""
