@@ -65,7 +65,10 @@ class Service(ABC):
 
     @abstractmethod
     def find(self, tag: str) -> str | None:
-        """The id of the job that was sent with `tag`, or None. Of several, the oldest that has not failed or been cancelled, else the oldest."""
+        """The id of the job that was sent with `tag`, or None.
+
+        Of several, the oldest that has not failed or been cancelled; else the oldest.
+        """
 
     @abstractmethod
     def state(self, remote_id: str) -> RemoteState:

@@ -112,7 +112,9 @@ class BraketService(Service):
                 self._session.default_bucket()
 
     def find(self, tag: str) -> str | None:
-        """The ARN of the task that was created with `tag`, or None; of several, the oldest that has not failed or been cancelled.
+        """The ARN of the task that was created with `tag`, or None.
+
+        Of several, the oldest that has not failed or been cancelled; else the oldest.
 
         Asked of AWS's Resource Groups Tagging API, which looks tags up by their values, whatever their age, in one
         request. It needs the permission `tag:GetResources`, which Braket's own policy does not give, and an endpoint

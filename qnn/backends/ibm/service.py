@@ -108,7 +108,8 @@ class IBMService(Service):
         Those that failed before it are of an attempt whose row was pruned; those after it were sent by mistake.
 
         Warns:
-            DuplicateJobWarning: there are later ones than one that has not failed. Those that are queued have been cancelled.
+            DuplicateJobWarning: there are later ones than one that has not failed. Those that are queued have been
+                cancelled.
         """
         found = self._tagged(tag)
         return self._first(found) if found else None
