@@ -30,7 +30,7 @@ class Once:
 
     Attributes:
         counted: the same, up to now.
-        kept: what was found out in this process, by whom, who is held weakly.
+        kept: what was found out in this process, by whom, who is held weakly; by this object itself, for all.
     """
 
     def __init__(self, counted: Mapping[str, int] | None = None) -> None:
@@ -38,6 +38,12 @@ class Once:
         self.kept: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
         self._made: Counter[str] = Counter()
         self._lock = Lock()
+        self._alone: dict[str, Lock] = {}
+
+    def alone(self, name: str) -> Lock:
+        """What a thread holds while it looks for it and, if it is not there, makes it."""
+        with self._lock:
+            return self._alone.setdefault(name, Lock())
 
     @contextmanager
     def making(self, name: str) -> Iterator[bool]:

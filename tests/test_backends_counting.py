@@ -3,16 +3,18 @@
 import copy
 import math
 
+import pennylane as qml
 import pytest
 import torch
 from contracts.backend_contract import SAMPLED, equal_rows, keys
 
 from qnn import QuantumLayer, _meter
-from qnn.backends import Aer, PennyLane, Statevector, Workers
+from qnn.backends import Aer, FakeCloud, Mitigated, PennyLane, Statevector, Workers
 from qnn.backends.base import Capabilities, Executable
 from qnn.backends.counting import Amount, Counting
 
 BACKENDS = [Statevector(), Aer(), PennyLane("default.qubit"), Workers("aer", processes=2, rows_per_task=100)]
+EXECUTES = {None: ("statevector", "pennylane"), 10: ("statevector",)}  # where there are only constants to measure
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=repr)
@@ -32,6 +34,31 @@ def test_it_counts_as_the_meter_does(backend, shots, n_rows):
     if shots is not None:
         assert [c.shape for c in stand_in.counts] == [c.shape for c in real.counts]
         assert all((c.sum(dim=1) == shots).all() for c in stand_in.counts)
+
+
+@pytest.mark.filterwarnings("ignore::qnn.errors.InertParameterWarning")
+@pytest.mark.parametrize("shots", [None, 10])
+@pytest.mark.parametrize(
+    "backend", [*BACKENDS[:3], "braket:local", Mitigated("aer", readout=True), "fakecloud"], ids=str
+)
+def test_constants_are_executed_where_the_meter_counts_them(backend, shots):
+    """Neither the plan of a step nor the count of it tells of circuits that are not run, of which nobody is asked."""
+    if backend == "fakecloud":
+        backend = FakeCloud("http://127.0.0.1:9", "nobody")
+    layer = QuantumLayer(2, 1, seed=0, observables=[qml.Identity(0)], backend=backend, shots=shots)
+    x, counting = torch.ones(3, 2, requires_grad=True), Counting(layer.backend)
+    with _meter.measure() as usage:
+        layer(x).sum().backward()
+    plan = layer.explain(3)
+    with layer.using(counting, shots=shots, gradient=layer.plan.method):
+        layer(x).sum().backward()
+    assert counting.used == Amount(usage.jobs, usage.circuits, usage.shots)
+    assert (plan.jobs_per_step, plan.circuits_per_step, plan.shots_per_step) == (
+        usage.jobs,
+        usage.circuits,
+        usage.shots,
+    )
+    assert counting.beforehand == Amount() and bool(usage.jobs) == (layer.backend.name.startswith(EXECUTES[shots]))
 
 
 @pytest.mark.parametrize("gradient", ["adjoint", "backprop", "parameter-shift", "spsa"])

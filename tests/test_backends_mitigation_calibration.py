@@ -112,6 +112,50 @@ def test_each_run_calibrates_once():
             assert forecast.beforehand.jobs == 2 * calibrations
 
 
+@pytest.mark.parametrize(
+    ("mine", "other", "calibrations"),
+    [
+        ({}, {}, 1),
+        ({}, {"mitigation": {"readout": True, "zne": (1, 3)}}, 1),
+        ({}, {"timeout_s": 100.0}, 1),
+        ({}, {"n_layers": 2}, 1),  # the same wires without a layout
+        ({}, {"seed": 1}, 2),
+        ({}, {"mitigation": {"readout": True, "calibration_shots": 70}}, 2),
+    ],
+    ids=["twins", "another mitigation", "another patience", "another circuit", "another seed", "other shots"],
+)
+def test_layers_share_what_the_journal_takes_for_one_calibration(tmp_path, mine, other, calibrations):
+    """Forecast, usage and journal agree, however many objects there are."""
+    with serving() as cloud:
+
+        def layer(n_layers=1, seed=0, mitigation="readout", **patience):
+            place = FakeCloud(
+                f"http://127.0.0.1:{cloud.port}", TOKEN, poll_interval_s=0.005, journal=str(tmp_path / "j"), **patience
+            )
+            return QuantumLayer(2, n_layers, seed=seed, backend=place, shots=50, mitigation=mitigation)
+
+        model = torch.nn.Sequential(layer(**mine), layer(**other))
+        options = {"epochs": 1, "batch_size": None, "restore_best": False}
+        forecast = qnn.forecast(model, (X, Y), **options)
+        usage = fit(model, (X, Y), progress=False, **options).usage
+        assert usage == _meter.Usage(forecast.circuits, forecast.shots, forecast.jobs)
+        assert forecast.beforehand.jobs == 2 * calibrations
+        jobs = Journal(tmp_path / "j").jobs()
+        assert usage == _meter.Usage(sum(j.n_circuits for j in jobs), sum(j.shots for j in jobs), len(jobs))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_noise_that_nothing_names_is_calibrated_by_each(named):
+    """Two noise models are alike by their backend's name only."""
+    models = [NoiseModel(), NoiseModel()]
+    for error, model in zip((0.1, 0.2), models, strict=True):
+        model.add_all_qubit_readout_error(ReadoutError([[0.9, 0.1], [error, 1 - error]]))
+    with run_scope(), _meter.measure() as usage:
+        for noise in ["fake_manila"] * 2 if named else models:
+            Mitigated(Aer(noise=noise), readout=True).compile(SAMPLED).run(equal_rows(1))
+    assert usage.jobs == 2 + 2 * (1 if named else 2)
+
+
 def test_fewer_shots_than_those_of_the_calibration_need_no_other_one():
     executable = Mitigated("statevector", readout=True).compile(SAMPLED)
     with run_scope():

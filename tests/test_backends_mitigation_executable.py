@@ -391,12 +391,12 @@ def test_a_run_that_goes_on_is_answered_from_the_journal(tmp_path) -> None:
     operands = {"angles": equal_rows(2), "shots": 30, "keys": keys(2, root=4)}
     options = {"readout": True, "zne": (1, 3), "calibration_shots": 20}
     found = [Mitigated("statevector", **options).compile(SAMPLED).run(**operands)]
-    with serving() as cloud, run_scope():
+    with serving() as cloud:
         url = f"http://127.0.0.1:{cloud.port}"
         place = {"token": TOKEN, "journal": str(tmp_path / "jobs.sqlite3"), "poll_interval_s": 0.005}
         for _ in range(2):
             executable = Mitigated(FakeCloud(url, **place), **options).compile(SAMPLED)
-            with _meter.measure() as usage:
+            with run_scope("again"), _meter.measure() as usage:
                 found.append(executable.run(**operands))
             assert usage.jobs == executable.jobs_for(2, 30) + executable.once(30).jobs == 4
             assert usage.shots == 2 * 30 * executable.circuits_per_row(30) + executable.once(30).shots

@@ -44,9 +44,9 @@ class Amount:
 
 def amount_of(executable: Executable, n_rows: int, shots: int | None) -> Amount:
     """What one call with `n_rows` rows uses, by the account that the executable gives of itself."""
-    if not n_rows:
-        return Amount()
     circuits = n_rows * executable.circuits_per_row(shots)
+    if not circuits:  # no rows, or only constants to measure
+        return Amount()
     seconds = executable.seconds_for(n_rows, shots)
     if seconds is None and executable.backend.capabilities.remote:
         seconds = math.nan

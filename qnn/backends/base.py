@@ -179,7 +179,10 @@ class Executable(ABC):
         return Amount()
 
     def pending(self, shots: int | None, root: int = 0) -> Hashable | None:
-        """The name of what `once` counts, where the present run has not done it for sampling keys of this root."""
+        """The name of what `once` counts, where the present run has not done it for sampling keys of this root.
+
+        Executables that share what is done have the same name for it.
+        """
         return None
 
     def folded(self, folding: Folding) -> Executable | None:

@@ -83,8 +83,8 @@ class SettingsExecutable(Executable):
         return None if self._site is None else self._site.flipped(self.circuit, wires, flips)
 
     def circuits_per_row(self, shots: int | None) -> int:
-        """One per measurement setting, sampled or exact."""
-        return max(1, len(self.plan.settings))
+        """One per measurement setting, sampled or exact: none where only constants are measured."""
+        return len(self.plan.settings)
 
     def describe(self) -> dict[str, Any]:
         """Depth and two-qubit gates as executed, and where."""

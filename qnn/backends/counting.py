@@ -14,7 +14,6 @@ import torch
 
 from qnn.backends.amount import Amount, amount_of
 from qnn.backends.base import Angles, Backend, Capabilities, Estimate, Executable
-from qnn.backends.compiled import SettingsExecutable
 from qnn.circuits.circuit import Circuit
 from qnn.circuits.observables import Probabilities
 
@@ -29,7 +28,7 @@ class Counting(Backend):
 
     Args:
         inner: the backend whose calls are counted.
-        begun: what was counted as `beforehand`, by executable and name; those who share a backend share it.
+        begun: the names of what was counted as `beforehand`; the layers of a model share them.
 
     Attributes:
         used: what calls of `inner` would have executed.
@@ -47,7 +46,7 @@ class Counting(Backend):
         Amount(jobs=1, circuits=5, shots=0, seconds=None)
     """
 
-    def __init__(self, inner: Backend, begun: set[tuple[Executable, Hashable]] | None = None) -> None:
+    def __init__(self, inner: Backend, begun: set[Hashable] | None = None) -> None:
         self.inner = inner
         self.name = inner.name
         self.used, self.beforehand = Amount(), Amount()
@@ -73,13 +72,11 @@ class CountingExecutable(Executable):
         super().__init__(circuit, backend)
         self.backend: Counting = backend
         self.inner = inner
-        where = getattr(inner, "inner", inner)  # within worker processes
-        self._executes = bool(self.plan.settings) or not isinstance(where, SettingsExecutable)
 
     def run(self, angles: Angles, *, shots: int | None = None, keys: torch.Tensor | None = None) -> Estimate:
         """Count the call; the estimate is made up."""
         root = int(keys[0, 0]) if shots is not None and keys is not None and len(keys) else 0
-        self._count(angles.n_rows, shots, self.inner.jobs_for(angles.n_rows, shots) if angles.n_rows else 0, root)
+        self._count(angles.n_rows, shots, root)
         values = self._values(angles)
         if shots is None:
             return Estimate(values)
@@ -119,16 +116,17 @@ class CountingExecutable(Executable):
         """Nothing: a budget is for what is executed."""
 
     def record(self, n_rows: int, shots: int | None) -> None:
-        """Count one call that torch differentiates itself."""
-        self._count(n_rows, shots, 1)
+        """Count one call that torch differentiates itself, in one go."""
+        self._count(n_rows, shots, jobs=1)
 
-    def _count(self, n_rows: int, shots: int | None, jobs: int, root: int = 0) -> None:
-        if not n_rows or not self._executes:
+    def _count(self, n_rows: int, shots: int | None, root: int = 0, jobs: int | None = None) -> None:
+        amount = amount_of(self.inner, n_rows, shots)
+        if not amount.jobs:
             return
-        self.backend.used += replace(amount_of(self.inner, n_rows, shots), jobs=jobs)
+        self.backend.used += amount if jobs is None else replace(amount, jobs=jobs)
         pending = self.inner.pending(shots, root)
-        if pending is not None and (self.inner, pending) not in self.backend.begun:
-            self.backend.begun.add((self.inner, pending))
+        if pending is not None and pending not in self.backend.begun:
+            self.backend.begun.add(pending)
             self.backend.beforehand += self.inner.once(shots)
 
     def _values(self, angles: Angles) -> torch.Tensor:

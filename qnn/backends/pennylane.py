@@ -165,6 +165,10 @@ class PennyLaneExecutable(Executable):
             return Estimate(like(blocks[0], angles))
         return from_counts(self.plan, blocks, angles, shots)
 
+    def circuits_per_row(self, shots: int | None) -> int:
+        """One per measurement setting when sampling, none where only constants are sampled; one for exact values."""
+        return len(self.plan.settings) if shots else 1
+
     def _counted(self, angles: Angles, shots: int | None) -> list[np.ndarray]:
         """What the device returns, taken from budgets and counted in meters."""
         self.reserve(angles.n_rows, shots)

@@ -78,7 +78,7 @@ def explained(layer: QuantumLayer, placement: Placement, batch_size: int, input_
         circuits_per_step=circuits,
         shots_per_circuit=layer.shots,
         shots_per_step=circuits * (layer.shots or 0),
-        jobs_per_step=compiled.executable.jobs_for(circuits // per_row, layer.shots),
+        jobs_per_step=compiled.executable.jobs_for(circuits // per_row, layer.shots) if circuits else 0,
         measurement_bases=len(compiled.executable.plan.settings),
         n_qubits=layer.circuit.n_wires,
         n_inputs=layer.n_inputs,

@@ -154,6 +154,10 @@ class FakeCloudExecutable(Executable):
             return from_counts(self.plan, arrays, angles, shots)
         return Estimate(torch.from_numpy(arrays[0]).to(angles.rows.device))
 
+    def circuits_per_row(self, shots: int | None) -> int:
+        """One per measurement setting when sampling: none where only constants are measured."""
+        return super().circuits_per_row(shots) if self.plan.settings else 0
+
     def jobs_for(self, n_rows: int, shots: int | None) -> int:
         """As many as the limit of executions makes of the rows."""
         return -(-n_rows // self._rows_per_job(n_rows, shots)) if n_rows and self.plan.settings else 0

@@ -14,7 +14,7 @@ import torch
 
 from qnn import _meter
 from qnn._fingerprint import fingerprint
-from qnn._run import current_run
+from qnn._run import Run, current_run
 from qnn.backends.amount import Amount, amount_of
 from qnn.backends.base import Angles, Backend, Estimate, Executable
 from qnn.backends.estimation import like
@@ -182,12 +182,18 @@ class MitigatedExecutable(Executable):
         """Which calibration of a run it takes: one for each seed, so that it depends on no other layer's runs."""
         return self._calibration_shots(shots), 0 if shots is None else root
 
-    def _label(self, name: tuple[int | None, int]) -> str:
-        """That calibration by its content, the same in every process that finds the same qubits."""
-        place = self._place.specification() or {"name": self._place.name}
-        place = {option: value for option, value in place.items() if option not in ("workers", *PATIENCE)}
-        layout = [[wire, qubit] for wire, qubit in (self.inner.describe().get("layout") or {}).items()]
-        return f"calibration {fingerprint([self.circuit.fingerprint, place, layout, name])}"
+    def _label(self, name: tuple[int | None, int]) -> tuple[str, Backend | None]:
+        """That calibration by its content, the same in every process that finds the same qubits; and whose it is.
+
+        It is everybody's where the content says all, and where a journal tells it by nothing else.
+        """
+        given = self._place.specification()
+        place = {k: v for k, v in (given or {"name": self._place.name}).items() if k not in ("workers", *PATIENCE)}
+        layout = self.inner.describe().get("layout") or {}
+        qubits = [layout.get(wire) for wire in self._wires]
+        circuits = [executable.circuit.fingerprint for executable in self._flips]
+        shared = given is not None or self._place.capabilities.remote
+        return f"calibration {fingerprint([circuits, place, qubits, name])}", None if shared else self._place
 
     def _begun(
         self, calls: Sequence[Amount], shots: int | None, keys: torch.Tensor | None
@@ -207,18 +213,29 @@ class MitigatedExecutable(Executable):
             if name in kept:
                 self._take(needed)
                 return kept[name]
-            with run.once.making(self._label(name)) as new:
+            calibration = self._calibration(run, name, needed, shots)
+            kept[name] = calibration, Readout(self.plan, calibration, bool(self._options.clip))
+            return kept[name]
+
+    def _calibration(self, run: Run, name: tuple[int | None, int], needed: Amount, shots: int | None) -> Calibration:
+        """That of the run, made if there is none yet; `needed` and what it uses are taken from the open budgets."""
+        label, whose = self._label(name)
+        with run.once.alone(label):
+            made = run.once.kept.setdefault(whose or run.once, {})
+            if label in made:
+                self._take(needed)
+                return made[label]
+            with run.once.making(label) as new:
                 once = self.once(shots) if new else Amount()
                 self._take(needed + once)
                 work = lambda: calibrate(*self._flips, self._wires, *name)
                 try:
                     with _meter.measure() as spent:
-                        calibration = apart(run, work, counted=new and run.leads)
-                    kept[name] = calibration, Readout(self.plan, calibration, bool(self._options.clip))
+                        made[label] = apart(run, work, counted=new and run.leads)
                 except BaseException:
                     self._give_back(needed if spent.jobs else needed + once)
                     raise
-            return kept[name]
+            return made[label]
 
     # bookkeeping ----------------------------------------------------------------------------------------------
 
@@ -240,8 +257,11 @@ class MitigatedExecutable(Executable):
         """Which calibration that is, where the present run has not made it."""
         if not self._options.readout or not self.plan.settings:
             return None
-        name = self._name(shots, root)
-        return None if name in current_run().once.kept.get(self, ()) else name
+        name, once = self._name(shots, root), current_run().once
+        if name in once.kept.get(self, ()):
+            return None
+        label, whose = self._label(name)
+        return None if label in once.kept.get(whose or once, ()) else (label, whose)
 
     def circuits_per_row(self, shots: int | None) -> int:
         """Those of all scales."""
