@@ -39,3 +39,22 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
             "Free some space or choose another folder; what was there before is untouched."
         ) from error
     return target
+
+
+def check_writable(path: str | Path, argument: str) -> None:
+    """Refuse a place that cannot be written to, before what is to be written is made; folders on the way may be new.
+
+    Raises:
+        StorageError: there is no folder to write to, or no file can be made in it.
+    """
+    folder = Path(path).absolute().parent
+    try:
+        while not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f'`{argument}` must be where a file can be written; got "{path}": {error.strerror or error} ("{folder}"). '
+            "Choose another folder."
+        ) from error

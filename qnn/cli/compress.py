@@ -55,8 +55,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
+    from qnn._files import check_writable
     from qnn.compression import compress_bundle
+    from qnn.errors import ArgumentError
 
+    if arguments.report is not None:
+        if arguments.report.exists() and not arguments.report.is_dir():
+            raise ArgumentError(f'`--report` must be a folder; got the file "{arguments.report}". Name another one.')
+        check_writable(arguments.report / "report.json", "--report")
     report = compress_bundle(
         arguments.model,
         arguments.out,

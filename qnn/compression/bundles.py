@@ -9,25 +9,20 @@ from typing import Any
 
 import torch
 
-from qnn._files import write_atomic
-from qnn.compression import pruning
+from qnn._files import check_writable, write_atomic
 from qnn.compression.measurement.devices import DEVICE
 from qnn.compression.measurement.measuring import Measuring
 from qnn.compression.measurement.report import CompressionReport
-from qnn.compression.options import check_options
-from qnn.compression.quantisation import quantising
-from qnn.compression.surrogates import series
+from qnn.compression.steps import applied, checked_steps, named
 from qnn.compression.table_bundles import SplitRows, predictions_of, rows_of_builtin, rows_of_table, table_of
 from qnn.compression.tuning import as_inputs, training_rows
-from qnn.errors import ArgumentError, unknown_name
-from qnn.layers import export_onnx
+from qnn.errors import ArgumentError, DtypeError, unknown_name
+from qnn.layers.export import check_exportable, export_onnx
 from qnn.models.bundle import Bundle, read_bundle, save
+from qnn.models.bundle.archive import target_of
 from qnn.models.tables import TableModel
 from qnn.tasks import list_tasks, load_task
 from qnn.tasks.data import Part
-
-#: In the order in which they are done.
-STEPS = ("prune", "surrogate", "quantize")
 
 
 def compress_bundle(
@@ -70,31 +65,29 @@ def compress_bundle(
         The report, with the model before and after every step; without data it has no accuracies and no measurements.
 
     Raises:
-        ArgumentError: nothing to do, `out` is `path`, or `data` are a table and the bundle is of none; an option that a
-            method does not have.
+        ArgumentError: nothing to do, `out` is `path` or no bundle, or `data` are a table and the bundle is of none; an
+            option that a method does not have.
+        StorageError: `out` or `onnx` is where nothing can be written.
         ExportError, CapabilityError: the compressed network cannot be an ONNX file.
         BundleError: `path` is no bundle, or a bundle cannot hold the compressed model.
         TableError: `data` has not the columns of the bundle, or bad rows.
     """
-    todo = _checked({"prune": prune, "surrogate": surrogate, "quantize": quantize}, path, out)
-    if onnx is not None and data is None:
-        raise ArgumentError(
-            "`data` must be given to write an ONNX file, which is checked on rows; got None. Give some."
-        )
-    if onnx is not None and Path(onnx).is_dir():
-        raise ArgumentError(f'`onnx` must be a file; got the folder "{onnx}". Name a file in it.')
+    todo = checked_steps({"prune": prune, "surrogate": surrogate, "quantize": quantize}, data)
+    _check_places(path, out, onnx, data)
     bundle = read_bundle(path, **options)
+    if onnx is not None and "surrogate" not in todo:
+        check_exportable(bundle.model)
     table = table_of(bundle)
     rows = rows_for(bundle, table, data, seed)
     model, details = bundle.model, dict[str, Any]()
     measuring = Measuring(rows, device=device)
     measuring.add("before", model)
     for step, settings in todo.items():
-        model, report = _applied(step, model, rows, settings, device)
+        model, report = applied(step, model, rows, settings, device)
         details |= {f"{step}: {name}": value for name, value in report.details.items()}
         n_bytes = report.after.bytes if report.measurements else None  # where the step's own report counts otherwise
-        measuring.add(f"after {_named(step, settings)}", model, n_bytes=n_bytes)
-    steps = ", ".join(_named(step, settings) for step, settings in todo.items())
+        measuring.add(f"after {named(step, settings)}", model, n_bytes=n_bytes)
+    steps = ", ".join(named(step, settings) for step, settings in todo.items())
     done = CompressionReport(f"{Path(path).name}: {steps}", measuring.finish(), details)
     content = None if onnx is None else _exported(model, training_rows(rows.test)[0][:2])  # before anything is written
     _save(model, out, bundle, table, rows, done)
@@ -130,50 +123,32 @@ def rows_for(bundle: Bundle, table: TableModel | None, data: Any, seed: int = 0)
     return SplitRows(part, part)
 
 
-def _checked(given: Mapping[str, Any], path: str | Path, out: str | Path) -> dict[str, dict[str, Any]]:
-    """The steps to do, with their options."""
-    if Path(path).resolve() == Path(out).resolve():
+def _check_places(path: Any, out: Any, onnx: Any, data: Any) -> None:
+    """Refuse, before anything is made, places where it could not be written."""
+    if not isinstance(path, str | Path):
+        raise DtypeError(f"`path` must be a path; got {type(path).__name__}. Use a string.")
+    target = target_of(out, "out")
+    if Path(path).resolve() == target:
         raise ArgumentError(f'`out` must be another place than the bundle that is read; got "{out}" for both.')
-    todo: dict[str, dict[str, Any]] = {}
-    for step in STEPS:
-        wanted = given[step]
-        if wanted is None or wanted is False:
-            continue
-        todo[step] = dict(wanted) if isinstance(wanted, Mapping) else ({} if wanted is True else {"method": wanted})
-        for name in ("model", "data", "device"):
-            if name in todo[step]:
-                raise ArgumentError(
-                    f'`{step}` must leave "{name}" to compress_bundle; got {todo[step][name]!r}. Give it there.'
-                )
-    for step, function in (("surrogate", series.surrogate), ("quantize", quantising.quantize)):
-        check_options(todo.get(step, ()), function, f"`{step}`")
-    if "prune" in todo:
-        known = {"method": "angle", "part": None} | todo["prune"]
-        pruning.pruning_by(known.pop("method"), known.pop("part"), known)
-    if not todo:
+    check_writable(target, "out")
+    if onnx is None:
+        return
+    if not isinstance(onnx, str | Path):
+        raise DtypeError(f"`onnx` must be a path; got {type(onnx).__name__}. Use a string.")
+    if data is None:
         raise ArgumentError(
-            f'One of {", ".join(f"`{s}`" for s in STEPS)} must be given; got none. Use quantize="int8-dynamic".'
+            "`data` must be given to write an ONNX file, which is checked on rows; got None. Give some."
         )
-    return todo
-
-
-def _applied(
-    step: str, model: torch.nn.Module, rows: Any, settings: Mapping[str, Any], device: str | None
-) -> tuple[torch.nn.Module, CompressionReport]:
-    if step == "surrogate":
-        return series.surrogate(model, rows, device=device, **settings)
-    function = pruning.prune if step == "prune" else quantising.quantize
-    return function(model, rows, device=device, **settings)
+    if Path(onnx).is_dir():
+        raise ArgumentError(f'`onnx` must be a file; got the folder "{onnx}". Name a file in it.')
+    if Path(onnx).resolve() in (target, Path(path).resolve()):
+        raise ArgumentError(f'`onnx` must be another place than the bundles; got "{onnx}". Use "model.onnx".')
+    check_writable(onnx, "onnx")
 
 
 def _exported(model: torch.nn.Module, rows: torch.Tensor) -> bytes:
     with TemporaryDirectory() as folder:
         return export_onnx(model, Path(folder) / "model.onnx", as_inputs(model, rows)).read_bytes()
-
-
-def _named(step: str, settings: Mapping[str, Any]) -> str:
-    method = settings.get("method")
-    return f"{step} ({method})" if method else step
 
 
 def _save(

@@ -54,11 +54,10 @@ def export_onnx(
     if not isinstance(model, torch.nn.Module):
         raise DtypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}. Pass the network itself.")
     inputs = _examples(example_inputs)
+    check_exportable(model)
     for name, module in model.named_modules():
         if isinstance(module, QuantumLayer):
-            _check_layer(name, module)
-    for package in ("onnx", "onnxscript"):
-        require(package, extra="onnx", purpose="Exporting to ONNX")
+            _check_size(name, module)
     with _evaluating(model), torch.no_grad():
         content = _serialized(model, inputs)
         check_values(model, content, inputs)
@@ -86,10 +85,21 @@ def _examples(example_inputs: Any) -> tuple[torch.Tensor, ...]:
     return tuple(example.repeat(2, *[1] * (example.ndim - 1)) if len(example) < 2 else example for example in given)
 
 
-def _check_layer(name: str, layer: QuantumLayer) -> None:
-    where = f' (layer "{name}")' if name else ""
-    if not layer.plan.differentiable:
-        raise CapabilityError(layer.plan.not_exportable() + where)
+def check_exportable(model: torch.nn.Module) -> None:
+    """Refuse a network with circuits that no arithmetic is, as they are or with fewer gates.
+
+    Raises:
+        CapabilityError: a quantum layer has shots or noise, or runs on another backend.
+        MissingDependencyError: the extra `onnx` is not installed.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, QuantumLayer) and not module.plan.differentiable:
+            raise CapabilityError(module.plan.not_exportable() + _where(name))
+    for package in ("onnx", "onnxscript"):
+        require(package, extra="onnx", purpose="Exporting to ONNX")
+
+
+def _check_size(name: str, layer: QuantumLayer) -> None:
     size = sum(
         12 * 2 ** (program.n_wires + 1) * (len(program.rotations) + program.measurement.n_values)
         for program in layer.plan.amplitudes.programs
@@ -97,8 +107,12 @@ def _check_layer(name: str, layer: QuantumLayer) -> None:
     if size > _LARGEST:
         raise CapabilityError(
             f"`n_qubits` must be small enough for a file of at most 2 GiB; got {layer.circuit.n_wires}, which takes "
-            f"about {size / 2**30:.1f} GiB. Use fewer qubits or fewer layers{where}."
+            f"about {size / 2**30:.1f} GiB. Use fewer qubits or fewer layers{_where(name)}."
         )
+
+
+def _where(name: str) -> str:
+    return f' (layer "{name}")' if name else ""
 
 
 @contextmanager

@@ -84,11 +84,8 @@ def quantize(
         [[8.0, 6.0]]
     """
     check_module(model)
-    if not isinstance(method, str) or method not in METHODS:
-        raise unknown_name("method of quantisation", method, METHODS)
     check_options(unknown, quantize, "quantize")
-    _check_used(method, skip, calibration_rows, bits, angles, fine_tune)
-    values = grid_values(bits, angles) if method == "angles" else None
+    values = checked_settings(data, method, skip, calibration_rows, bits, angles, fine_tune)
     new = plain_copy(model)
     measuring = Measuring(data, device=device)
     measuring.add("before", model)  # before any training, since it says what is wrong with data and device
@@ -112,10 +109,6 @@ def _int8(
     scales: dict[str, torch.Tensor] = {}
     details: dict[str, Any] = {}
     if activations == "static":
-        if data is None:
-            raise ArgumentError(
-                '`data` must be given for "int8-static", to calibrate; got None. Pass a task or (x, y).'
-            )
         rows = training_rows(data)[0][:calibration_rows]
         scales = input_scales(model, layers, rows, reduce_range)
         details["calibration_rows"] = len(rows)
@@ -186,6 +179,28 @@ def _angles(layers: Sequence[QuantumLayer]) -> torch.Tensor:
 
 def _quantum(model: torch.nn.Module) -> list[QuantumLayer]:
     return [layer for layer in quantum_modules(model).values() if isinstance(layer, QuantumLayer)]
+
+
+def checked_settings(
+    data: Any,
+    method: Any = "int8-dynamic",
+    skip: Any = (),
+    calibration_rows: Any = 512,
+    bits: Any = None,
+    angles: Any = None,
+    fine_tune: Any = 0,
+) -> torch.Tensor | None:
+    """The grid of angles, None for int8; refuses, whatever the model, what cannot be done and what has no effect.
+
+    Raises:
+        UnknownNameError, ArgumentError, DtypeError: as `quantize`.
+    """
+    if not isinstance(method, str) or method not in METHODS:
+        raise unknown_name("method of quantisation", method, METHODS)
+    _check_used(method, skip, calibration_rows, bits, angles, fine_tune)
+    if method == "int8-static" and data is None:
+        raise ArgumentError('`data` must be given for "int8-static", to calibrate; got None. Pass a task or (x, y).')
+    return grid_values(bits, angles) if method == "angles" else None
 
 
 def _check_used(method: str, skip: Any, calibration_rows: Any, bits: Any, angles: Any, fine_tune: Any) -> None:

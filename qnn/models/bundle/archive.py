@@ -167,27 +167,29 @@ def _check_total(sizes: Mapping[str, int], max_bytes: int) -> None:
             raise refusal(name, f"be at most {MAX_JSON_BYTES:,} bytes", f"{size:,}")
 
 
-def target_of(path: str | Path) -> Path:
-    """Where to write, links followed.
+def target_of(path: str | Path, argument: str = "path") -> Path:
+    """Where to write, links followed; errors call the path as `argument`.
 
     Raises:
         DtypeError: `path` is no path.
         ArgumentError: something is there that is not a bundle.
     """
     if not isinstance(path, str | Path):
-        raise DtypeError(f"`path` must be a path; got {type(path).__name__}. Use a string.")
+        raise DtypeError(f"`{argument}` must be a path; got {type(path).__name__}. Use a string.")
     target = Path(os.path.realpath(path))
     if target.name.lower().endswith(".zip"):
         if target.exists() and not _is_bundle_zip(target):
-            raise ArgumentError(f'`path` must be free or a bundle; got "{path}", which is another file. Rename it.')
+            raise ArgumentError(
+                f'`{argument}` must be free or a bundle; got "{path}", which is another file. Rename it.'
+            )
     elif target.is_dir():
         strange = [name for name in os.listdir(target) if not NAMES.fullmatch(name)]
         empty = not os.listdir(target)
         if strange or not (empty or (target / MANIFEST).is_file()):
             got = f'"{path}", a folder that holds "{min(strange)}"' if strange else f'"{path}", another folder'
-            raise ArgumentError(f"`path` must be free or a bundle, which is replaced; got {got}. Choose another.")
+            raise ArgumentError(f"`{argument}` must be free or a bundle, which is replaced; got {got}. Choose another.")
     elif target.exists():
-        raise ArgumentError(f'`path` must end in ".zip" or be a folder; got "{path}", a file. Choose another.')
+        raise ArgumentError(f'`{argument}` must end in ".zip" or be a folder; got "{path}", a file. Choose another.')
     return target
 
 
