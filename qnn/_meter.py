@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
-from threading import Lock
 
+from qnn._forking import ForkLock
 from qnn._integers import whole
 from qnn.errors import ArgumentError, BudgetError
 
@@ -36,7 +36,7 @@ class Usage:
         return asdict(self)
 
 
-_counting = Lock()
+_counting = ForkLock()
 _open: ContextVar[tuple[Usage, ...]] = ContextVar("qnn_open_meters", default=())
 
 
@@ -87,7 +87,7 @@ class Budget:
     used: dict[str, float] = field(default_factory=lambda: dict[str, float].fromkeys(_UNITS, 0))
 
     def __post_init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkLock()
         for name in ("max_jobs", "max_shots", "max_circuits"):
             limit = getattr(self, name)
             if limit is not None and (whole(limit) is None or limit < 0):

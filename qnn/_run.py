@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
+from qnn._forking import ForkLock
 from qnn.errors import ArgumentError
 
 _LONGEST = 200  # characters of an id
@@ -37,13 +37,13 @@ class Once:
         self.counted = Counter(counted or {})
         self.kept: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
         self._made: Counter[str] = Counter()
-        self._lock = Lock()
-        self._alone: dict[str, Lock] = {}
+        self._lock = ForkLock()
+        self._alone: dict[str, ForkLock] = {}
 
-    def alone(self, name: str) -> Lock:
+    def alone(self, name: str) -> ForkLock:
         """What a thread holds while it looks for it and, if it is not there, makes it."""
         with self._lock:
-            return self._alone.setdefault(name, Lock())
+            return self._alone.setdefault(name, ForkLock())
 
     @contextmanager
     def making(self, name: str) -> Iterator[bool]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 
 from qnn import _seeding
 from qnn._fingerprint import fingerprint
+from qnn._forking import ForkLock
 from qnn._run import current_run
 from qnn.backends.base import Executable
 from qnn.jobs import PATIENCE, Policy, Request, Service, carry_out
@@ -33,7 +33,7 @@ def digest(*arrays: np.ndarray | None) -> str:
 
 
 _unkeyed: Counter[str] = Counter()  # sampled calls without keys so far, by run
-_counting = Lock()
+_counting = ForkLock()
 
 
 def call_of(keys: torch.Tensor | None, *, sampled: bool = False) -> tuple[int, int, int]:

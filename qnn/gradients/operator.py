@@ -11,8 +11,6 @@ Shapes: N rows, M outputs, S and R columns of the sources out of which angles ar
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +19,7 @@ import torch
 from torch._subclasses.fake_tensor import is_fake
 
 from qnn import _seeding
+from qnn._forking import ForkLock
 from qnn.backends.base import Estimate
 from qnn.errors import CapabilityError, NotFiniteError
 from qnn.gradients import direct
@@ -28,16 +27,7 @@ from qnn.gradients.plan import Plan, plan_of
 
 _MAX_DIMENSIONS = 8  # of residuals
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: spreads successive numbers over all bits
-_counting = threading.Lock()  # two threads that run one layer draw their own shots
-
-
-def _count_anew() -> None:
-    """A forked process must not wait for a thread that it does not have."""
-    global _counting
-    _counting = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_count_anew)
+_counting = ForkLock()  # two threads that run one layer draw their own shots
 
 
 def execute(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from qnn._forking import ForkLock
 from qnn.backends.braket.errors import failures, without_secrets
 from qnn.errors import ArgumentError, AuthenticationError, BackendUnavailableError, JobFailedError
 from qnn.jobs import RemoteState, Service
@@ -79,7 +79,7 @@ class BraketService(Service):
         self._session = device.aws_session
         self._elsewhere: dict[str, Any] = {}  # sessions for tasks of other regions
         self._folder = s3_folder
-        self._lock = Lock()
+        self._lock = ForkLock()
         self._tagging: Any = None
         # `AwsDevice.run` hands tags on to the request, and no token
         self._session.braket_client.meta.events.register(

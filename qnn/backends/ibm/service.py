@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qnn._forking import ForkLock
 from qnn.backends.ibm.client import send_once
 from qnn.backends.ibm.errors import failures, keep_out_of_messages, without_secrets
 from qnn.backends.ibm.options import OPEN_PLANS, plan_of
@@ -68,7 +68,7 @@ class IBMService(Service):
         self.name = backend.name
         self._backend, self._device = backend, backend.device
         self._jobs: OrderedDict[str, Any] = OrderedDict()
-        self._lock = Lock()
+        self._lock = ForkLock()
         keep_out_of_messages(self._device.service)
         self._sends_once = send_once(self._device)
 
