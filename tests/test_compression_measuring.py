@@ -112,7 +112,7 @@ def test_what_cannot_be_measured():
 @pytest.mark.slow
 def test_latency_in_onnxruntime_is_of_the_same_outputs():
     net = torch.nn.Sequential(torch.nn.Linear(2, 2), qnn.QuantumLayer(2, 1, seed=0), torch.nn.Linear(2, 2))
-    models = {"net": net, "alone": torch.nn.Linear(2, 2)}
+    models = {"net": net, "alone": torch.nn.Linear(2, 2).double()}  # each takes rows in its own dtype
     found = compare_latency(models, torch.randn(3, 2), batch_sizes=(1, 7))
     assert [(x.label, x.batch_size) for x in found] == [("net", 1), ("net", 7), ("alone", 1), ("alone", 7)]
     assert found[0].onnx_bytes == found[1].onnx_bytes > found[2].onnx_bytes

@@ -16,7 +16,7 @@ from qnn._integers import whole
 from qnn._optional import require
 from qnn.compression.measurement.latencies import in_turns
 from qnn.compression.measurement.measuring import repeated
-from qnn.compression.tuning import outputs
+from qnn.compression.tuning import as_inputs, outputs
 from qnn.errors import ArgumentError, DtypeError, ExportError, ShapeError
 from qnn.layers import export_onnx
 from qnn.training.isolation import module_mode
@@ -60,7 +60,7 @@ def compare_latency(
 
     Args:
         models: exact networks by label; see `qnn.export_onnx`.
-        inputs: rows (N, D), repeated as batches need.
+        inputs: rows (N, D), repeated as batches need; each model takes them in its own dtype.
         batch_sizes: rows of a pass.
         threads: of torch and onnxruntime alike.
 
@@ -92,7 +92,7 @@ def compare_latency(
         with TemporaryDirectory() as folder:
             paths = {label: Path(folder) / f"{number}.onnx" for number, label in enumerate(models)}
             sessions = {
-                label: _session(runtime, _exported(models[label], path, inputs[:2]), threads)
+                label: _session(runtime, _exported(models[label], path, as_inputs(models[label], inputs[:2])), threads)
                 for label, path in paths.items()
             }
             sizes = {label: path.stat().st_size for label, path in paths.items()}
@@ -144,15 +144,20 @@ def _compared(
 ) -> list[Latency]:
     """All models, by torch and by onnxruntime, in turns."""
     labels = list(models)
-    feeds = {label: {session.get_inputs()[0].name: rows.numpy()} for label, session in sessions.items()}
+    taken = {label: as_inputs(model, rows) for label, model in models.items()}
+    feeds = {
+        label: {session.get_inputs()[0].name: taken[label].detach().cpu().numpy()}
+        for label, session in sessions.items()
+    }
     with ExitStack() as ends:
         for model in models.values():
             ends.enter_context(module_mode(model, training=False))
         ends.enter_context(torch.inference_mode())
-        ours = [partial(models[label], rows) for label in labels]
+        ours = [partial(models[label], taken[label]) for label in labels]
         theirs = [partial(sessions[label].run, None, feeds[label]) for label in labels]
         apart = [
-            float((one() - torch.from_numpy(other()[0])).abs().max()) for one, other in zip(ours, theirs, strict=True)
+            float((one().cpu() - torch.from_numpy(other()[0])).abs().max())
+            for one, other in zip(ours, theirs, strict=True)
         ]
         times = in_turns([*ours, *theirs])
     return [
