@@ -188,6 +188,35 @@ def test_threads_share_a_journal(journal):
     assert all(len(journal.jobs(run=f"r{n}", state="done")) == 5 for n in range(4))
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads, which are what is tested
+def test_a_fork_while_a_thread_writes_leaves_the_child_a_journal_that_it_can_use(journal):
+    """SQLite in a child takes its parent's locks for those of another connection, and says "locked" for good."""
+    journal.claim(request(1), "r", "provider", None, "x")
+    inside, end = threading.Event(), threading.Event()
+
+    def write():
+        with journal._writing():
+            inside.set()
+            end.wait(60)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert inside.wait(60)
+    threading.Timer(0.05, end.set).start()
+    if (child := os.fork()) == 0:
+        threading.Timer(20, os._exit, (3,)).start()
+        os._exit(0 if journal.claim(request(2), "r", "provider", None, "y")[1] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    writer.join()
+    assert len(journal.jobs()) == 2
+
+
+def test_a_commit_is_on_the_disk_before_the_next_thing_happens(journal):
+    """Under FULL, SQLite's own default, a power cut after a commit may take it back; see its manual on EXTRA."""
+    with journal._writing() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (3,)
+
+
 def test_threads_that_make_the_file_at_the_same_moment(tmp_path):
     for attempt in range(10):
         journal, ready, wrong = Journal(tmp_path / f"{attempt}.sqlite3"), threading.Barrier(8), []

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from platformdirs import user_data_path
 
+from qnn._forking import Gate
 from qnn.errors import ArgumentError, JournalError
 from qnn.jobs import arrays
 from qnn.jobs.record import STATES, JobRecord, prepared
@@ -27,6 +28,7 @@ from qnn.jobs.service import Request
 VERSION = 1
 _MARK = 0x716E6E4A  # "qnnJ", in the header of the file
 _BUSY_S = 60.0
+_GATE = Gate(_BUSY_S)  # a child would take its parent's locks for those of another connection, for good
 _COLUMNS = tuple(field.name for field in fields(JobRecord))
 _MARKS = "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version"  # at one moment
 _FILTERS = ("id", "run", "state", "backend", "circuit")
@@ -260,8 +262,8 @@ class Journal:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             there = self.path.exists()
             uri = ":memory:" if not there and not create else str(self.path)
-            with closing(sqlite3.connect(uri, timeout=_BUSY_S, isolation_level=None)) as connection:
-                connection.execute("PRAGMA synchronous = FULL")
+            with _GATE.inside(), closing(sqlite3.connect(uri, timeout=_BUSY_S, isolation_level=None)) as connection:
+                connection.execute("PRAGMA synchronous = EXTRA")  # FULL leaves it to the system when a commit is final
                 self._check(connection, self.path)
                 yield connection
         except (sqlite3.Error, OSError) as error:
