@@ -5,12 +5,14 @@ import os
 import resource
 import signal
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from qnn._files import check_writable, write_atomic
+from qnn._files import create_atomic, write_atomic
 from qnn.errors import StorageError
 
 
@@ -33,6 +35,41 @@ def test_written_and_replaced(tmp_path: Path) -> None:
     assert path.read_bytes() == b"\x00two"
     assert os.listdir(path.parent) == ["file.txt"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_of_several_writers_one_creates_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as on FAT
+
+    for name, links in (("linked", True), ("renamed", False)):
+        if not links:
+            monkeypatch.setattr(os, "link", without_links)
+        path, start = tmp_path / "new" / name, threading.Barrier(8)
+
+        def create(number: int, path: Path = path, start: threading.Barrier = start) -> bool:
+            start.wait(60)
+            return create_atomic(path, f"writer {number}")
+
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(create, range(8)))
+        assert sum(made) == 1 and path.read_text() == f"writer {made.index(True)}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644 and path.stat().st_nlink == 1
+        assert not create_atomic(path, "late") and path.read_text() == f"writer {made.index(True)}"
+    assert sorted(os.listdir(tmp_path / "new")) == ["linked", "renamed"]
+
+
+def test_the_name_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut a name may be missing, or old, whose file was written, unless the folder is synchronised."""
+    synced, fsync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), sorted(os.listdir(tmp_path))))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write_atomic(tmp_path / "file", "content")
+    (of_file, before), (of_folder, after) = synced
+    assert (of_file, of_folder, after) == (False, True, ["file"]) and before != after
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -72,11 +109,3 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         write_atomic(path, "new")
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["file"]
-
-
-def test_a_place_is_looked_at_before_there_is_anything_to_write(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("kept")
-    check_writable(tmp_path / "new" / "folder" / "a.txt", "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-    with pytest.raises(StorageError, match=r'`out` must be where a file can be written; got ".*a\.txt": Not a dir'):
-        check_writable(tmp_path / "file" / "a.txt", "out")

@@ -84,6 +84,35 @@ def test_a_run_broken_within_and_between_epochs_ends_as_one_that_was_not(tmp_pat
     assert told(got) == told(expected) and (got.steps, got.usage) == (expected.steps, expected.usage)
 
 
+def test_of_two_starts_at_the_same_moment_the_second_goes_on_from_the_state_of_the_first(tmp_path, monkeypatch):
+    """Else both train by themselves, and jobs at a provider are paid for twice."""
+    from qnn.training.callbacks import checkpoint
+
+    alone = network(shots=20)
+    fit(alone, (X, Y), **QUIET)
+    monkeypatch.setattr(checkpoint, "identity", between := Once(checkpoint.identity, tmp_path))
+    saving, second = Checkpoint(tmp_path), network(shots=20)
+    torch.nn.init.zeros_(second[0].weight)  # shows whose state is gone on from
+    fit(second, (X, Y), callbacks=[saving], **QUIET)
+    assert between.done and saving.resumed_from == 4
+    assert same_weights(alone, second)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+class Once:
+    """The first start is here while the second has found the folder empty and has not saved yet."""
+
+    def __init__(self, identity, folder):
+        self.identity, self.folder, self.done = identity, folder, False
+
+    def __call__(self, state):
+        if not self.done:
+            self.done = True
+            with pytest.raises(RuntimeError, match="power cut"):
+                fit(network(shots=20), (X, Y), checkpoint=self.folder, callbacks=[Break(5)], **QUIET)
+        return self.identity(state)
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     model, again = network(), network()
     first = fit(model, (X, Y), checkpoint=tmp_path, **QUIET)
@@ -106,6 +135,10 @@ def test_the_folder_has_last_best_and_as_many_as_are_kept(tmp_path):
 
 def test_options_say_when_to_save(tmp_path):
     class Moments(Checkpoint):
+        def _created(self, state, last):
+            moments.append((state.step, False))
+            return super()._created(state, last)
+
         def _save(self, state, *, within_epoch):
             moments.append((state.step + within_epoch, within_epoch))
             super()._save(state, within_epoch=within_epoch)

@@ -15,7 +15,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from qnn._files import write_atomic
+from qnn._files import create_atomic, write_atomic
 from qnn.errors import CheckpointError
 
 VERSION = 1
@@ -30,10 +30,16 @@ def write_state(path: str | Path, state: dict[str, Any]) -> Path:
         StorageError: the file cannot be written; what was there stays.
         CheckpointError: the state holds something that is not plain data.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    document = json.dumps(_encode(state, tensors, "state"), allow_nan=False)
-    metadata = {"kind": _KIND, "version": str(VERSION), "document": document, "sha256": _digest(document, tensors)}
-    return write_atomic(path, safetensors.torch.save(tensors, metadata))
+    return write_atomic(path, _to_bytes(state))
+
+
+def create_state(path: str | Path, state: dict[str, Any]) -> bool:
+    """Write `state` atomically, if no file is there; whether it did. Of several processes one does.
+
+    Raises:
+        StorageError, CheckpointError: as `write_state`.
+    """
+    return create_atomic(path, _to_bytes(state))
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
@@ -64,6 +70,13 @@ def read_state(path: str | Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise _damaged(path, "its digest does not fit its content")
     return state
+
+
+def _to_bytes(state: dict[str, Any]) -> bytes:
+    tensors: dict[str, torch.Tensor] = {}
+    document = json.dumps(_encode(state, tensors, "state"), allow_nan=False)
+    metadata = {"kind": _KIND, "version": str(VERSION), "document": document, "sha256": _digest(document, tensors)}
+    return safetensors.torch.save(tensors, metadata)
 
 
 def _metadata(content: bytes, path: Path) -> dict[str, str]:

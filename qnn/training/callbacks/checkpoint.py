@@ -15,7 +15,7 @@ from qnn.training.callbacks.base import Callback, FitState
 from qnn.training.interrupts import PendingInterrupt
 from qnn.training.pipeline import Pipeline
 from qnn.training.resume import capture, identity, restore
-from qnn.training.state_file import read_state, write_state
+from qnn.training.state_file import create_state, read_state, write_state
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 
@@ -88,11 +88,9 @@ class Checkpoint(Callback):
                 f"{len(seen)} processes only. Use a folder on a shared disk."
             )
         self._run = identity(state)
-        if last.exists():
+        if any(seen) or not self._created(state, last):  # by another start of this training, in this very moment
             restore(state, self._run, read_state(last), last)
             self.resumed_from = state.step
-        else:
-            self._save(state, within_epoch=False)
         self._saved_at, self._raised = time.monotonic(), False
         self._interrupt.open()
 
@@ -145,6 +143,12 @@ class Checkpoint(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with it."""
         self._best = state["best"]
+
+    def _created(self, state: FitState, last: Path) -> bool:
+        """Whether the state before the first step was saved: not where another start of the training was quicker."""
+        saved, made = capture(state, self._run, within_epoch=False), []
+        state.world.attempt(lambda: made.append(create_state(last, saved)))
+        return state.world.any(any(made))
 
     def _save(self, state: FitState, *, within_epoch: bool) -> None:
         saved = capture(state, self._run, within_epoch=within_epoch)
