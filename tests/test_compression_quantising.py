@@ -233,3 +233,14 @@ def test_models_and_data_that_do_not_fit_are_named():
         quantize(3)
     with pytest.raises(ArgumentError, match="must have rows, as many x as y"):
         quantize(network(), (X, DATA[1][:3]), method="int8-static")
+
+
+def test_a_report_says_why_int8_layers_save_circuits():
+    """The circuits of a step: those of the inputs' gradients go, 2 for each input and row."""
+    layer = QuantumLayer(2, 1, seed=0, shots=10, gradient="parameter-shift")
+    rows = torch.randn(4, 4), torch.tensor([0, 1] * 2)
+    _, report = quantize(nn.Sequential(nn.Linear(4, 2), layer, nn.Linear(2, 2)), rows, device=None)
+    assert report.before.circuits_per_step - report.after.circuits_per_step == 32 * 4
+    assert "a step needs no gradients of the circuits' inputs" in report.details["fewer_circuits_per_step"]
+    _, behind = quantize(nn.Sequential(layer, nn.Linear(2, 2)), (rows[0][:, :2], rows[1]), device=None)
+    assert "fewer_circuits_per_step" not in behind.details

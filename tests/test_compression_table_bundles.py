@@ -117,6 +117,7 @@ def test_rows_that_were_used_for_everything_are_not_called_held_out(bundle, tmp_
     compress_bundle(bundle, tmp_path / "out", pair, **PRUNED)
     metrics = read_bundle(tmp_path / "out").metrics
     assert "test" not in metrics and metrics["train"]["n"] == 120
+    assert {found["part"] for found in metrics["compression"]["measurements"]} == {"data"}
 
 
 def test_predicted_numbers_are_in_the_unit_of_the_target(tmp_path):
@@ -124,6 +125,8 @@ def test_predicted_numbers_are_in_the_unit_of_the_target(tmp_path):
     qnn.train_table(columns, "sum", epochs=1, **NETWORK).save(tmp_path / "b")
     report = compress_bundle(tmp_path / "b", tmp_path / "out", TABLE, **PRUNED)
     metrics, model = read_bundle(tmp_path / "out").metrics, TableModel.load(tmp_path / "out")
+    unit = report.details["unit of the loss"]
+    assert unit == f'({model.target.deviation:.4g})², the variance of "sum" in training' and report.after.part == "test"
     assert metrics["test"]["rmse"]["value"] == pytest.approx(model.target.deviation * report.after.loss**0.5, rel=1e-4)
     assert model.predicted.n == 24 + 19
 

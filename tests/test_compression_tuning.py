@@ -1,14 +1,19 @@
 """Which loss a model is tuned with, by its outputs and the targets."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
+import qnn
 from qnn import FitConfig, QuantumLayer
 from qnn.compression.networks.pruning import prune_classical
 from qnn.compression.quantisation.quantising import quantize
-from qnn.compression.tuning import tune, tuning_config
+from qnn.compression.table_bundles import SplitRows
+from qnn.compression.tuning import reported_part, tune, tuning_config
 from qnn.errors import ArgumentError, ShapeError
+from qnn.tasks.data import Part
 
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (X[:, 0] > 0).long()
@@ -42,6 +47,14 @@ def test_a_classifier_with_one_logit_learns_when_it_is_tuned():
     hybrid = nn.Sequential(nn.Linear(4, 2), QuantumLayer(2, 1, seed=0), nn.Linear(2, 1))
     _, report = quantize(hybrid, (X, LABELS), method="angles", bits=4, fine_tune=2, device=None)
     assert report.details["training_steps"] == 4
+
+
+def test_rows_are_called_what_they_are():
+    part = Part(X, LABELS)
+    given = {"test": SplitRows(part, Part(X, LABELS)), "train": SimpleNamespace(train=part, test=part)}
+    given |= {"validation": SplitRows(part, Part(X, LABELS), called="validation"), "data": (X, LABELS)}
+    assert [reported_part(data) for data in given.values()] == [*given]
+    assert qnn.prune(nn.Linear(4, 2), (X, LABELS), method="weight", amount=1)[1].after.part == "data"
 
 
 def test_what_cannot_be_tuned_is_named():

@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from qnn._files import check_writable, write_atomic
+from qnn._files import write_atomic
 from qnn.compression.measurement.devices import DEVICE
 from qnn.compression.measurement.measuring import Measuring
 from qnn.compression.measurement.report import CompressionReport
+from qnn.compression.places import check_places
 from qnn.compression.steps import applied, checked_steps, named
 from qnn.compression.table_bundles import SplitRows, predictions_of, rows_of_builtin, rows_of_table, table_of
 from qnn.compression.tuning import as_inputs, training_rows
-from qnn.errors import ArgumentError, DtypeError, unknown_name
+from qnn.errors import ArgumentError, unknown_name
 from qnn.layers.export import check_exportable, export_onnx
 from qnn.models.bundle import Bundle, read_bundle, save
-from qnn.models.bundle.archive import target_of
 from qnn.models.tables import TableModel
 from qnn.tasks import list_tasks, load_task
 from qnn.tasks.data import Part
@@ -73,7 +73,7 @@ def compress_bundle(
         TableError: `data` has not the columns of the bundle, or bad rows.
     """
     todo = checked_steps({"prune": prune, "surrogate": surrogate, "quantize": quantize}, data)
-    _check_places(path, out, onnx, data)
+    check_places(path, out, onnx, data)
     bundle = read_bundle(path, **options)
     if onnx is not None and "surrogate" not in todo:
         check_exportable(bundle.model)
@@ -87,6 +87,9 @@ def compress_bundle(
         details |= {f"{step}: {name}": value for name, value in report.details.items()}
         n_bytes = report.after.bytes if report.measurements else None  # where the step's own report counts otherwise
         measuring.add(f"after {named(step, settings)}", model, n_bytes=n_bytes)
+    if table is not None and rows is not None and table.target.task == "regression":
+        target = table.target
+        details["unit of the loss"] = f'({target.deviation:.4g})², the variance of "{target.name}" in training'
     steps = ", ".join(named(step, settings) for step, settings in todo.items())
     done = CompressionReport(f"{Path(path).name}: {steps}", measuring.finish(), details)
     content = None if onnx is None else _exported(model, training_rows(rows.test)[0][:2])  # before anything is written
@@ -120,30 +123,7 @@ def rows_for(bundle: Bundle, table: TableModel | None, data: Any, seed: int = 0)
     if table is not None and of_columns:
         return rows_of_table(table, data, seed)
     part = Part(*training_rows(data))
-    return SplitRows(part, part)
-
-
-def _check_places(path: Any, out: Any, onnx: Any, data: Any) -> None:
-    """Refuse, before anything is made, places where it could not be written."""
-    if not isinstance(path, str | Path):
-        raise DtypeError(f"`path` must be a path; got {type(path).__name__}. Use a string.")
-    target = target_of(out, "out")
-    if Path(path).resolve() == target:
-        raise ArgumentError(f'`out` must be another place than the bundle that is read; got "{out}" for both.')
-    check_writable(target, "out")
-    if onnx is None:
-        return
-    if not isinstance(onnx, str | Path):
-        raise DtypeError(f"`onnx` must be a path; got {type(onnx).__name__}. Use a string.")
-    if data is None:
-        raise ArgumentError(
-            "`data` must be given to write an ONNX file, which is checked on rows; got None. Give some."
-        )
-    if Path(onnx).is_dir():
-        raise ArgumentError(f'`onnx` must be a file; got the folder "{onnx}". Name a file in it.')
-    if Path(onnx).resolve() in (target, Path(path).resolve()):
-        raise ArgumentError(f'`onnx` must be another place than the bundles; got "{onnx}". Use "model.onnx".')
-    check_writable(onnx, "onnx")
+    return SplitRows(part, part, called="data")
 
 
 def _exported(model: torch.nn.Module, rows: torch.Tensor) -> bytes:

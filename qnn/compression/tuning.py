@@ -34,6 +34,14 @@ def reported_rows(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return _pair(getattr(data, "test", data), "test rows" if hasattr(data, "test") else "rows")
 
 
+def reported_part(data: Any) -> str:
+    """What the rows of `reported_rows` are: "test", "validation" or "train", or "data", of which nobody knows."""
+    if not hasattr(data, "test"):
+        return "data"
+    same = data.test is getattr(data, "train", None)
+    return str(getattr(data, "called", "train" if same else "test"))
+
+
 def _pair(part: Any, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Tensors of equal length, labels in int64; truth values are classes 0 and 1."""
     if isinstance(part, DataLoader | Dataset):

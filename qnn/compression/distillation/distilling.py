@@ -28,6 +28,7 @@ from qnn.training.evaluation import row_outputs
 from qnn.training.losses import loss_named
 
 _TEMPERATURE = 2.0
+_PARTS = {"test": "test", "validation": "validation", "train": "training"}
 
 
 def distill(
@@ -116,11 +117,11 @@ def distill(
     distilled = models["student distilled"] = copy.deepcopy(student)
     histories["student distilled"] = fit(distilled, lessons, config, callbacks=callbacks, loss=loss)
     details: dict[str, Any] = {"temperature": loss.temperature} if loss.of_logits else {}
-    details |= {"weight of the teacher": loss.weight, "measured on": source}
+    details |= {"weight of the teacher": loss.weight, "measured on": f"{_PARTS[source]} rows"}
     details |= _agreement(models, rows, loss) | {"circuits for the teacher's outputs": circuits}
     for label, history in histories.items():
         details |= {f"epochs, {label}": len(history.epochs), f"circuits, {label}": history.usage.circuits}
-    measuring = Measuring(rows, device=device)
+    measuring = Measuring(rows, device=device, part=source)
     for label, model in models.items():
         measuring.add(label, model)
     return distilled, CompressionReport("distillation", measuring.finish(), details)
@@ -222,12 +223,12 @@ def _tuple(train: Rows, validation: Rows | None, y: Tensor) -> tuple[Tensor, ...
 
 
 def _rows_to_report_on(data: Any, test: Any, train: Rows, validation: Rows | None) -> tuple[Any, str]:
-    """Rows (x, y), and what they are."""
+    """Rows (x, y), and which part they are."""
     if test is None and getattr(data, "test", None) is not None:
         test = data.test
     if test is not None:
-        return test, "test rows"
-    part, source = (train, "training rows") if validation is None else (validation, "validation rows")
+        return test, "test"
+    part, source = (train, "train") if validation is None else (validation, "validation")
     return (part.x, part.y), source
 
 

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from qnn.compression.measurement.devices import DEVICE, check_device, circuits_of, gates_on
 from qnn.compression.measurement.latencies import latencies_ms
 from qnn.compression.options import check_module
-from qnn.compression.tuning import reported_rows, shape_error
+from qnn.compression.tuning import reported_part, reported_rows, shape_error
 from qnn.errors import ArgumentError, ShapeError
 from qnn.gradients.quantum_modules import quantum_modules
 from qnn.layers import Int8Conv2d, Int8Linear, QuantumLayer
@@ -30,10 +30,10 @@ class Measurement:
 
     Attributes:
         label: what it is called in tables.
-        accuracy: share of test rows that it gets right; None without test rows or for regression.
-        accuracy_low, accuracy_high: Wilson's interval of it at 95 %, for the test rows as a sample.
-        loss: mean cross-entropy (classification) or mean squared error on the test rows.
-        n_test: test rows.
+        accuracy: share of the rows that it gets right; None for regression.
+        accuracy_low, accuracy_high: Wilson's interval of it at 95 %, for the rows as a sample.
+        loss: mean cross-entropy (classification) or mean squared error on the rows, in the unit of the targets.
+        n_test: how many rows these are.
         n_weights: scalars of all parameters.
         n_quantum_weights: of those, the angles of circuits.
         bytes: of the parameters and buffers in a safetensors file.
@@ -44,6 +44,8 @@ class Measurement:
         gates, depth, two_qubit_gates: of all circuits together, after transpiling to `device`; None without circuits.
         device: to which they are transpiled; None where that was not possible.
         circuits_per_step, shots_per_step: of a training step of `batch_size` rows.
+        part: what the rows are: "test" of a task, "validation" or "train"; or "data" where they were given as they
+            are, and may be those of the training.
     """
 
     label: str
@@ -63,6 +65,7 @@ class Measurement:
     device: str | None = None
     circuits_per_step: int = 0
     shots_per_step: int = 0
+    part: str = "data"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -112,6 +115,7 @@ class Measuring:
         data: as for `measure`; None measures nothing.
         device: as for `measure`.
         batch_size: as for `measure`.
+        part: what rows that are no task's are; see `Measurement`.
 
     Example:
         >>> x, y = torch.randn(8, 2), torch.tensor([0, 1] * 4)
@@ -122,9 +126,12 @@ class Measuring:
         [12, 322]
     """
 
-    def __init__(self, data: Any, *, device: str | None = DEVICE, batch_size: int = 32) -> None:
+    def __init__(
+        self, data: Any, *, device: str | None = DEVICE, batch_size: int = 32, part: str | None = None
+    ) -> None:
         check_device(device)
         self._rows = None if data is None else reported_rows(data)
+        self._part = reported_part(data) if part is None else part
         self._device, self._batch_size = device, batch_size
         self._found: list[Measurement] = []
         self._timed: dict[int, tuple[torch.nn.Module, torch.Tensor]] = {}  # models and batches by their numbers
@@ -154,6 +161,7 @@ class Measuring:
                 **gates_on(circuits_of(model), self._device),
                 circuits_per_step=used[0],
                 shots_per_step=used[1],
+                part=self._part,
             )
         if not any(layer.backend.capabilities.remote for layer in layers):
             self._timed[len(self._found)] = model, batch

@@ -73,12 +73,20 @@ class CompressionReport:
 
     def __str__(self) -> str:
         """Method, table and details."""
-        width = max((len(name) for name in self.details), default=0)
-        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in self.details.items()}
+        details = self.details
+        if self.measurements and self.after.part != "test":
+            details = {"measured on": _PARTS.get(self.after.part, self.after.part)} | details
+        width = max((len(name) for name in details), default=0)
+        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in details.items()}
         facts = [f"{name:<{width}}  {value}" for name, value in shown.items()]
         return "\n".join([self.method, *([self.table()] if self.measurements else []), *facts])
 
 
+_PARTS = {
+    "validation": "validation rows",
+    "train": "training rows",
+    "data": "the rows given, on which the model may have been trained",
+}
 _HEADS = {
     "label": "model",
     "accuracy": "accuracy",
