@@ -3,7 +3,6 @@
 import pytest
 
 from qnn.compression import compress_bundle
-from qnn.compression.places import check_writable
 from qnn.errors import ArgumentError, DtypeError, StorageError
 
 
@@ -29,8 +28,3 @@ def test_places_where_nothing_can_be_written_are_refused_before_the_bundle_is_re
     with pytest.raises(DtypeError, match="`path` must be a path; got NoneType"):
         compress_bundle(None, out, quantize="int8-dynamic")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.csv", "other.zip"]
-
-
-def test_folders_on_the_way_may_be_new_and_nothing_is_left(tmp_path):
-    check_writable(tmp_path / "new" / "folder" / "a.txt", "out")
-    assert not list(tmp_path.iterdir())

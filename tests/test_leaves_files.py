@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from qnn._files import create_atomic, write_atomic
+from qnn._files import check_writable, create_atomic, write_atomic
 from qnn.errors import StorageError
 
 
@@ -109,3 +109,11 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         write_atomic(path, "new")
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_place_is_looked_at_before_there_is_anything_to_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    check_writable(tmp_path / "new" / "folder" / "a.txt", "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(StorageError, match=r'`out` must be where a file can be written; got ".*a\.txt": Not a dir'):
+        check_writable(tmp_path / "file" / "a.txt", "out")

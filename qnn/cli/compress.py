@@ -55,8 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
+    from qnn._files import check_writable
     from qnn.compression import compress_bundle
-    from qnn.compression.places import check_writable
     from qnn.errors import ArgumentError
 
     if arguments.report is not None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from qnn.errors import ArgumentError, DtypeError, StorageError
+from qnn._files import check_writable
+from qnn.errors import ArgumentError, DtypeError
 from qnn.models.bundle.archive import target_of
 
 
@@ -37,22 +36,3 @@ def check_places(path: Any, out: Any, onnx: Any, data: Any) -> None:
     if Path(onnx).resolve() in (target, Path(path).resolve()):
         raise ArgumentError(f'`onnx` must be another place than the bundles; got "{onnx}". Use "model.onnx".')
     check_writable(onnx, "onnx")
-
-
-def check_writable(path: str | Path, argument: str) -> None:
-    """Refuse a file that cannot be written; folders on the way to it may be new.
-
-    Raises:
-        StorageError: there is no folder to write to, or no file can be made in it.
-    """
-    folder = Path(path).absolute().parent
-    try:
-        while not os.path.lexists(folder) and folder != folder.parent:
-            folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StorageError(
-            f'`{argument}` must be where a file can be written; got "{path}": {error.strerror or error} ("{folder}"). '
-            "Choose another folder."
-        ) from error
