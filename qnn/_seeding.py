@@ -66,11 +66,21 @@ def current_scope() -> StepScope | None:
     return _scope.get()
 
 
+_drawn: set[int] = set()
+
+
 def draw_root(seed: int | None) -> int:
     """The root of a layer's sampling: `seed`, or drawn from torch's default generator when None."""
     if seed is not None:
         return int(seed)
-    return int(torch.randint(0, 2**62, (), dtype=torch.int64).item())
+    root = int(torch.randint(0, 2**62, (), dtype=torch.int64).item())
+    _drawn.add(root)
+    return root
+
+
+def was_drawn(root: int) -> bool:
+    """Whether this process drew it, so that another one draws it again only if torch's generator is seeded."""
+    return root in _drawn
 
 
 def row_keys(root: int, n_rows: int, outside_call: int) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """A run that was started again and does something else says so once; one that only goes on says nothing."""
 
+import time
 import warnings
 
 import pytest
@@ -9,7 +10,7 @@ from job_services import Provider, request
 from test_jobs_trainings import X, Y, network, place
 
 import qnn
-from qnn import errors
+from qnn import _seeding, errors
 from qnn._run import Run
 from qnn.jobs import Journal, Policy, carry_out, changes, run_scope
 from qnn.training import fit
@@ -119,6 +120,70 @@ def test_other_processes_trainings_and_jobs_that_failed_say_nothing(policy):
     with Journal(policy.journal)._writing() as connection:
         connection.execute("UPDATE jobs SET spoke_at = spoke_at + 5000")
     assert asked(policy, request([6], call=STEP)) == 1  # two processes at once
+
+
+def drawn():
+    """The root of a layer without a seed."""
+    return _seeding.draw_root(None)
+
+
+@pytest.mark.parametrize("step", [-1, 3])
+def test_a_script_without_a_seed_hears_of_it_once(policy, step):
+    """In a training too, where the run is one that was named; a first start, and evaluations, are told nothing."""
+    assert asked(policy, *(request([n], call=(drawn(), step, 0)) for n in (1, 2)), repeats=False) == 2
+    start_anew(policy)
+    assert asked(policy, request([1], call=(drawn(), -3, 0)), request([1], call=(drawn(), step, 4)), repeats=False) == 2
+    words = (
+        r'Run "r" has .* not used: .*, call 0, job job-[12] differs by its seed, .* Give `seed=`, .*torch.manual_seed'
+    )
+    with pytest.warns(errors.ChangedRunWarning, match=words) as told:
+        new = [request([n], call=(drawn(), step, 0)) for n in (1, 2)]
+        assert asked(policy, *new, repeats=False) == 2
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([5], [5, 6]),
+        ([5, None], [5, None, None]),
+        ([5], [6]),
+        ([None], [6]),
+    ],
+    ids=["two layers", "two layers that torch seeds", "a seed that was changed", "a seed that was given since"],
+)
+def test_other_seeds_say_nothing(policy, before, after):
+    """A script with several layers was killed before the second one, or gives a seed of its own."""
+
+    def roots(seeds):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return [request([n], call=(_seeding.draw_root(seed), -1, 0)) for n, seed in enumerate(seeds)]
+
+    asked(policy, *roots(before))
+    start_anew(policy)
+    assert asked(policy, *roots(after)) == 1
+
+
+def test_other_circuits_and_shots_of_a_script_without_a_seed_say_nothing(policy):
+    asked(policy, request([1], call=(drawn(), -1, 0)))
+    start_anew(policy)
+    new = [request([1], call=(drawn(), -1, 0), **other) for other in ({"circuit": "d"}, {"shots": 11}, {"part": 1})]
+    assert asked(policy, *new) == 3
+
+
+def test_threads_wait_for_what_becomes_of_the_warning(policy, monkeypatch):
+    """As an error it stops all jobs of a call, also those whose threads come while it is being raised."""
+    parts = [request([n], part=n, call=STEP) for n in range(8)]
+    with run_scope(Run("r", repeats=True)):
+        carry_out(Provider(), parts, policy)
+    start_anew(policy)
+    failed = Journal.failed
+    monkeypatch.setattr(Journal, "failed", lambda *a: (time.sleep(0.05), failed(*a))[1])
+    service = Provider()
+    with run_scope(Run("r", repeats=True)), pytest.raises(errors.ChangedRunWarning):
+        carry_out(service, [request([n + 10], part=n, call=STEP) for n in range(8)], policy)
+    assert not service.jobs
 
 
 class Scaled(torch.nn.Module):

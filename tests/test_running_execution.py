@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pennylane as qml
 import pytest
+from fakecloud_here import TOKEN, serving
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError
 from test_circuits_folder import FILES, NAMES, bound, expectations, wanted
 
 import qnn
 from qnn import _meter, _seeding
-from qnn.backends import Aer, PennyLane
+from qnn.backends import Aer, FakeCloud, PennyLane
 from qnn.circuits.qasm import read_qasm
 from qnn.errors import ArgumentError, CapabilityError, NoEffectWarning, UnknownNameError
 
@@ -158,6 +159,16 @@ def test_a_backend_that_draws_by_itself_says_so():
     assert result.seed is None
     seeded = [qnn.run(TURNED, PennyLane("default.qubit", seed=s), 200, parameters={"t": 1.0}).counts for s in (1, 1, 2)]
     assert seeded[0] == seeded[1] != seeded[2]
+
+
+def test_where_a_machine_draws_by_itself_a_seed_is_one_sample_of_a_run(tmp_path):
+    with serving(own_randomness=True) as cloud:
+        url, journal = f"http://127.0.0.1:{cloud.port}/unkeyed", str(tmp_path / "jobs.sqlite3")
+        place = FakeCloud(url, TOKEN, journal=journal, poll_interval_s=0.005)
+        with pytest.warns(NoEffectWarning, match="Within one run the same seed is the same job, .* Give another seed"):
+            one, same, another = (qnn.run(TURNED, place, 10**5, parameters={"t": 1.0}, seed=seed) for seed in (1, 1, 2))
+        assert len(cloud.admin.tags()) == 2
+    assert one.counts == same.counts != another.counts
 
 
 def test_the_signature_is_the_promised_one():

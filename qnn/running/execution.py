@@ -155,13 +155,21 @@ def _checked_shots(shots: Any) -> int | None:
 
 
 def _warn_of_seed(seed: int | None, shots: int | None, backend: Backend) -> None:
-    if seed is not None and shots is not None and not backend.capabilities.keyed:
-        warnings.warn(
-            f'`seed` does not say what each row draws: backend "{backend.name}" draws its shots by a state of its own, '
-            "and another run may differ. Leave `seed` out, or seed the device itself.",
-            NoEffectWarning,
-            stacklevel=3,
+    if seed is None or shots is None or backend.capabilities.keyed:
+        return
+    if backend.capabilities.remote:  # by a journal
+        consequence = (
+            "and another run differs. Within one run the same seed is the same job, whose sample the journal keeps. "
+            "Give another seed for another sample."
         )
+    else:
+        consequence = "and another run may differ. Leave `seed` out, or seed the device itself."
+    warnings.warn(
+        f'`seed` does not say what each row draws: backend "{backend.name}" draws its shots by a state of its own, '
+        f"{consequence}",
+        NoEffectWarning,
+        stacklevel=3,
+    )
 
 
 def _check_capabilities(source: Source, backend: Backend, shots: int | None, *, wants_counts: bool) -> None:
