@@ -1,5 +1,8 @@
 """Calls of a remote PennyLane device: one job of the journal each, not made twice, and never without being asked."""
 
+import copy
+import pickle
+
 import numpy as np
 import pennylane as qml
 import pytest
@@ -8,6 +11,7 @@ from contracts.backend_contract import SAMPLED, equal_rows, keys
 
 from qnn import _meter
 from qnn.backends import PennyLane, from_specification, resolve
+from qnn.backends.pennylane_service import PluginService
 from qnn.cli import main
 from qnn.errors import ArgumentError, BackendError, BudgetError, JobNotFoundError, JournalError
 from qnn.jobs import Journal, run_scope
@@ -75,6 +79,39 @@ def test_a_result_that_was_not_kept_is_another_processs(path, monkeypatch) -> No
     with pytest.raises(JobNotFoundError, match="broken off"):
         executed(PennyLane("default.qubit", remote=True, journal=path))
     assert executed(backend).shape == (3, SAMPLED.n_outputs)  # which has it still
+
+
+def test_a_result_that_the_journal_could_not_keep_is_there_for_the_same_call(path, monkeypatch) -> None:
+    backend = PennyLane("default.qubit", remote=True, journal=path)
+    executable = backend.compile(SAMPLED)
+
+    def full(*_):
+        raise JournalError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "finished", full)
+        with pytest.raises(JournalError, match=r"The disk is full\. Submitted: 1 of 1 jobs"):
+            executed(backend)
+    monkeypatch.setattr(executable, "_execute", lambda scripts: pytest.fail("was called, and paid for, again"))
+    copied = copy.deepcopy(backend)
+    copied.compile(SAMPLED)._execute = executable._execute
+    assert torch.equal(executed(backend), executed(copied))
+    assert [job.state for job in Journal(path).jobs()] == ["done"]
+
+
+def test_results_that_were_asked_for_are_kept_up_to_a_size(monkeypatch) -> None:
+    service, array = PluginService("pennylane:x"), np.arange(1000.0)
+    ids = [service.submit(lambda: [array], str(number)) for number in range(6)]
+    monkeypatch.setattr("qnn.backends.pennylane_service._KEPT_BYTES", 20_000)  # two of them
+    for remote_id in ids[:5]:
+        found = service.result(remote_id, {})[0]
+        np.testing.assert_array_equal(found, array)
+        found[:] = 0  # the caller's own
+    np.testing.assert_array_equal(service.result(ids[4], {})[0], array)
+    assert list(service._results) == [ids[2], ids[3], ids[4], ids[5]]  # the last has not been asked for
+    with pytest.raises(JobNotFoundError, match="was broken off"):
+        service.result(ids[0], {})
+    assert pickle.loads(pickle.dumps(service))._results == {} and copy.deepcopy(service) is service
 
 
 class Machine:
