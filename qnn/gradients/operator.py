@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 import torch
@@ -28,6 +29,8 @@ from qnn.gradients.plan import Plan, plan_of
 _MAX_DIMENSIONS = 8  # of residuals
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: spreads successive numbers over all bits
 _counting = ForkLock()  # two threads that run one layer draw their own shots
+#: Calls drawn within a block of `counted_if_it_ends`: the layer's number, and that within the open step.
+_drawn: ContextVar[list[tuple[int, int]]] = ContextVar("qnn_drawn")
 
 
 def execute(plan: Plan, shared: torch.Tensor, rows: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
@@ -131,7 +134,10 @@ def draw_keys(calls: torch.Tensor, root: int, n_rows: int) -> torch.Tensor:
     with _counting:
         call = int(calls)
         calls += 1
-    return _seeding.row_keys(root, n_rows, call)
+    keys = _seeding.row_keys(root, n_rows, call)
+    if n_rows:
+        _drawn.get([]).append((call, int(keys[0, 2])))
+    return keys
 
 
 @draw_keys.register_fake
@@ -141,30 +147,30 @@ def _(calls, root, n_rows):
 
 @contextmanager
 def counted_if_it_ends(calls: torch.Tensor, root: int) -> Iterator[None]:
-    """Within the block `draw_keys` is called once; an error takes its count back, and with it that of the open step.
+    """An error in the block takes back what `draw_keys` has counted in it, in the open step too.
 
     So the same call, made again, is the same call to a journal, which has its jobs. Where other calls were counted
     meanwhile, nothing is taken back.
     """
-    if calls.is_meta or is_fake(calls):
-        yield
-        return
-    scope = _seeding.current_scope()
-    before, within = int(calls), 0 if scope is None else scope.calls.get(root, 0)
+    scope, drawn = _seeding.current_scope(), list[tuple[int, int]]()
+    token = _drawn.set(drawn)
     try:
         yield
     except BaseException:
-        _take_back(calls, before)
-        if scope is not None and scope.calls.get(root) == within + 1:
-            scope.calls[root] = within
+        for call, within in reversed(drawn):
+            _take_back(calls, call)
+            if scope is not None and scope.calls.get(root) == within + 1:
+                scope.calls[root] = within
         raise
+    finally:
+        _drawn.reset(token)
 
 
 @torch.library.custom_op("qnn::take_back", mutates_args={"calls"})
-def _take_back(calls: torch.Tensor, before: int) -> None:
-    """Count one call less, if it was one; an operator, because transforms refuse such changes elsewhere."""
+def _take_back(calls: torch.Tensor, call: int) -> None:
+    """Count that call less, if it is the last; an operator, because transforms refuse such changes elsewhere."""
     with _counting:
-        if int(calls) == before + 1:
+        if int(calls) == call + 1:
             calls -= 1
 
 
