@@ -6,6 +6,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from qnn import QuantumLayer, _seeding
 from qnn.errors import NotFiniteError
@@ -248,3 +249,10 @@ def test_a_call_that_failed_stays_counted_where_another_was_made_meanwhile() -> 
         built(ROW)  # as another thread
         1 / 0  # noqa: B018
     assert built.sampling_state()["calls"] == 2
+
+
+def test_fake_tensors_go_through_a_sampled_layer_and_count_nothing() -> None:
+    built = layer()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert built(mode.from_tensor(ROW.expand(3, 2))).shape == (3, 3)
+    assert built.sampling_state()["calls"] == 0
