@@ -158,6 +158,7 @@ def test_options_of_surrogates_and_penalties_are_named():
         ({"m": NET}, X.numpy(), (1,), DtypeError, "`inputs` must be a tensor; got ndarray"),
         ({"m": NET}, X[:0], (1,), ShapeError, r"`inputs` must be rows \(N, D\), one at least; got shape \(0, 4\)"),
         ({"m": NET}, X, (), ArgumentError, r"`batch_sizes` must be a sequence of numbers of rows; got \(\)"),
+        ({"m": NET}, X[:, :3], (1,), ShapeError, r"got rows of shape \(3,\): mat1 and mat2 .* Prepare them"),
         ({"m": NET}, X, 3, ArgumentError, "`batch_sizes` must be a sequence of numbers of rows; got 3"),
     ],
 )

@@ -17,8 +17,8 @@ from qnn._optional import require
 from qnn.compression.measurement.latencies import in_turns
 from qnn.compression.measurement.measuring import repeated
 from qnn.compression.tuning import as_inputs, outputs
-from qnn.errors import ArgumentError, DtypeError, ExportError, ShapeError
-from qnn.layers import export_onnx
+from qnn.errors import ArgumentError, DtypeError, ShapeError
+from qnn.layers.export import check_exportable, export_onnx
 from qnn.training.isolation import module_mode
 
 
@@ -122,11 +122,9 @@ def latency_table(latencies: Sequence[Latency]) -> str:
 
 
 def _exported(model: torch.nn.Module, path: Path, rows: torch.Tensor) -> Path:
-    try:
-        return export_onnx(model, path, rows)
-    except ExportError:
-        outputs(model, rows)  # says so where it is that the model does not take the rows
-        raise
+    check_exportable(model)
+    outputs(model, rows)  # says what is wrong with rows before torch's exporter speaks of it
+    return export_onnx(model, path, rows)
 
 
 def _session(runtime: Any, path: Path, threads: int) -> Any:
