@@ -1,6 +1,7 @@
 """`qnn predict`: predictions on stdout or in a file, exit codes, drift, JSON."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -72,6 +73,18 @@ def test_shots(capsys):
         assert main([*command, "--seed", seed]) == 0
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1] != printed[2]
+
+
+def test_limits(capsys):
+    """Those of qnn train: what would exceed them is not begun, and nothing is written."""
+    place = ["--backend", "statevector", "--shots", "2"]
+    command = ["predict", "iris.qnn", "virginica.parquet", "-o", "within.csv", *place]
+    for limit in (["--max-jobs", "0"], ["--max-shots", "99"]):
+        assert main([*command, *limit]) == 2
+        assert f"Give a larger `max_{limit[0].removeprefix('--max-')}`." in capsys.readouterr().err
+        assert not Path("within.csv").exists()
+    assert main([*command, "--max-jobs", "1", "--max-shots", "100", "--max-seconds", "0"]) == 0
+    assert Path("within.csv").exists()
 
 
 @pytest.mark.parametrize("written", ["readout", '{"zne": [1, 3]}'])

@@ -254,6 +254,10 @@ def test_the_command_line_shows_awaits_and_cancels(tmp_path, capsys, monkeypatch
         assert said("cancel", second.id).split() == [second.id[:10], "cancelled"]
         assert said("cancel", "--run", "typo").startswith("No such jobs in")
         assert '`ID` must be the id of a job, or how it begins; got "".' in said("cancel", "", code=2)
+        for option in ("--run", "--backend"):
+            assert f'`{option}` must be how something begins; got "".' in said("cancel", option, "", code=2)
+        told = said("export", "--out", str(tmp_path), code=2)
+        assert f'`--out` must be a file; got the folder "{tmp_path}". Write {tmp_path / "jobs.csv"}.' in told
         assert cloud.service.state(second.remote_id) == "cancelled"
         assert "`timeout_s` must be long enough" in said("wait", "--timeout-s", "0.1", code=2)
         cloud.admin.set(workers=1)

@@ -96,6 +96,9 @@ def _chosen(arguments: argparse.Namespace, journal: Journal) -> list[JobRecord]:
     for state in arguments.state or ():
         if state not in STATES:
             raise unknown_name("state", state, STATES)
+    for option, given in (("--run", arguments.of_run), ("--backend", arguments.backend)):
+        if given == "":
+            raise ArgumentError(f'`{option}` must be how something begins; got "". Leave it out for all jobs.')
     found = journal.jobs(
         id=arguments.ids or None, run=arguments.of_run, state=arguments.state, backend=arguments.backend
     )
@@ -191,6 +194,10 @@ def _each(jobs: Sequence[JobRecord], action: Callable[[JobRecord], JobRecord]) -
 def _export(arguments: argparse.Namespace, journal: Journal, jobs: list[JobRecord]) -> int:
     from qnn._files import write_atomic
 
+    if arguments.out is not None and arguments.out.is_dir():
+        raise ArgumentError(
+            f'`--out` must be a file; got the folder "{arguments.out}". Write {arguments.out / "jobs.csv"}.'
+        )
     kind = arguments.format or _format_of(arguments.out)
     text = _as_csv(jobs) if kind == "csv" else "".join(json.dumps(job.as_dict()) + "\n" for job in jobs)
     if arguments.out is None:

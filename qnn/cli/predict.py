@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from qnn.cli.limits import add_limits, given_limits
 
 if TYPE_CHECKING:
     from qnn.models.tables import Predictions
@@ -52,6 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--mitigation", metavar="NAME", help="of errors: readout, zne or readout+zne, or JSON (with --backend)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, other shots (default: 0)")
+    add_limits(parser)
     parser.add_argument("--json", action="store_true", help="print JSON: predictions (without --out), scores and drift")
     parser.set_defaults(run=run)
 
@@ -62,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 3 when `--monitor` finds drift.
     """
+    from qnn._meter import budget
     from qnn.models.tables import check_output, predict_table
 
     if arguments.out is not None:
@@ -71,18 +76,20 @@ def run(arguments: argparse.Namespace) -> int:
         from qnn.backends.mitigation.written import from_text
 
         place["mitigation"] = from_text(place["mitigation"])
-    found = predict_table(
-        arguments.model,
-        arguments.data,
-        bad_rows=arguments.bad_rows,
-        keep=[name.strip() for name in arguments.keep.split(",") if name.strip()],
-        score=arguments.score,
-        monitor=arguments.monitor,
-        alpha=arguments.alpha,
-        min_psi=arguments.min_psi,
-        seed=arguments.seed,
-        **place,
-    )
+    limits = given_limits(arguments)
+    with budget(**limits) if limits else nullcontext():
+        found = predict_table(
+            arguments.model,
+            arguments.data,
+            bad_rows=arguments.bad_rows,
+            keep=[name.strip() for name in arguments.keep.split(",") if name.strip()],
+            score=arguments.score,
+            monitor=arguments.monitor,
+            alpha=arguments.alpha,
+            min_psi=arguments.min_psi,
+            seed=arguments.seed,
+            **place,
+        )
     if arguments.out is not None:
         found.write(arguments.out)
     if arguments.json:

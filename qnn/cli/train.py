@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qnn.cli.limits import add_limits, given_limits
 from qnn.errors import ArgumentError, BudgetError, ChangedRunWarning, QnnWarning
 
 if TYPE_CHECKING:
@@ -59,12 +60,6 @@ _FIT: dict[str, tuple[Any, str, str]] = {
     "seed": (int, "N", "of weights, the order of rows and shots (default: 0)"),
 }
 
-_LIMITS: dict[str, tuple[Any, str, str]] = {
-    "max_jobs": (int, "N", "jobs at a provider, or calls to a simulator, of the whole run"),
-    "max_shots": (int, "N", "shots of all circuits together"),
-    "max_seconds": (float, "S", "estimated seconds on machines that bill them"),
-}
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the verb `train` to the command line."""
@@ -94,9 +89,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--checkpoint", metavar="FOLDER", help="where to save what is needed to go on")
     where.add_argument("--no-checkpoint", action="store_true", help="save nothing on the way")
-    limits = parser.add_argument_group("limits", "refused before anything of it is executed or submitted")
-    for name, (kind, metavar, text) in _LIMITS.items():
-        limits.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
+    add_limits(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="say what the same command would use, and execute and write nothing"
     )
@@ -120,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         "checkpoint": arguments.checkpoint or not arguments.no_checkpoint,
         "overwrite": arguments.overwrite,
     }
-    limits = {name: getattr(arguments, name) for name in _LIMITS if getattr(arguments, name) is not None}
+    limits = given_limits(arguments)
     if arguments.dry_run:
         return _dry_run(arguments, options, limits, main=is_main())
     return _train(arguments, options, limits, main=is_main())
