@@ -11,7 +11,7 @@ from qnn.cli import compare as verb
 from qnn.comparison.budget import MAX_TUNING_TRIALS, learning_rate_grid
 from qnn.comparison.define import define_study
 from qnn.comparison.study import Study
-from qnn.errors import ArgumentError, UnknownNameError
+from qnn.errors import ArgumentError, NoEffectWarning, UnknownNameError
 
 
 def parse(line: str) -> argparse.Namespace:
@@ -154,6 +154,26 @@ def test_shift_rules_do_not_hold_for_every_mitigation():
         assert table.contestants[0].gradient == gradient
 
 
+def test_shots_are_for_all_that_can_sample_but_the_exact_simulator():
+    """Given, they are; left out, Aer alone has its default, and the command says no more than that."""
+    models = "hybrid@statevector,hybrid@pennylane:default.qubit,hybrid@braket:local,hybrid@aer,hybrid@fakecloud:http://127.0.0.1:9,mlp"
+    for given, shots, spelt in (
+        (5, [None, 5, 5, 5, 5, None], True),
+        (None, [None, None, None, 1024, None, None], False),
+    ):
+        study = define_study("iris", models, shots=given)
+        found = {contestant.name: contestant for table in study.tables for contestant in table.contestants}
+        assert [found[name].shots for name in models.split(",")] == shots
+        assert all((c.gradient == "parameter-shift") == (c.shots is not None) for c in found.values())
+        assert ("--shots 5" in study.command) == spelt == ("--shots" in study.command)
+    (table,) = define_study("iris", "hybrid@braket:local,mlp", shots=5, mitigation="readout").tables
+    assert table.contestants[0].mitigation and table.contestants[0].shots == 5
+    with pytest.warns(
+        NoEffectWarning, match="`shots`=5 has no effect, since none of these samples: hybrid@statevector"
+    ):
+        define_study("iris", "hybrid@statevector,mlp", shots=5)
+
+
 def test_ids_without_mitigation_are_those_from_before_there_was_any():
     study = define_study("iris", "hybrid@aer,mlp", seeds=1)
     assert study.id == "dd01577d8e4ffb7c" and study.cells()[0].id == "47db5768b38cd0f8"
@@ -204,6 +224,11 @@ def test_learning_rate_grids_are_nested():
             {"models": "hybrid@statevector,mlp", "mitigation": "zne"},
             ArgumentError,
             "`mitigation` must come with a contestant that has shots or noise; got hybrid@statevector, mlp. Add",
+        ),
+        (
+            {"models": "hybrid@braket:local,mlp", "mitigation": "readout"},
+            ArgumentError,
+            "got hybrid@braket:local, mlp. .* give `shots` to hybrids that can sample, or leave `mitigation` out",
         ),
         ({"tuning_trials": 8}, ArgumentError, "`tuning_trials` must be an integer from 1 to 7; got 8"),
         ({"n_qubits": 0}, ArgumentError, "`n_qubits` must be a positive integer"),

@@ -75,7 +75,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         f"training rows of the shots and noise table (default: {defaults.REDUCED_TRAIN}, or all if fewer)",
         None,
     )
-    _add_number(parser, "--shots", "shots per executed circuit", defaults.SHOTS)
+    _add_number(
+        parser,
+        "--shots",
+        "shots per executed circuit, for every hybrid that can sample, but hybrid@statevector "
+        f"(default: {defaults.SHOTS} on aer and where nothing is exact, none elsewhere)",
+        None,
+    )
     parser.add_argument(
         "--mitigation",
         metavar="NAME",

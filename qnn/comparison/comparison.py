@@ -111,8 +111,9 @@ def compare(
             or else (Ray, Spark) one on this machine. See docs/engines.md.
         progress: show a progress bar on stderr.
         **options: of the study, see `define_study`: seeds (how many), epochs, reduced_epochs, batch_size,
-            reduced_batch_size, n_train, reduced_train, shots, mitigation (of errors of all that have shots or noise),
-            tuning_trials, n_qubits, n_layers, split_seed, shuffle_labels.
+            reduced_batch_size, n_train, reduced_train, shots (of all hybrids that can sample, but
+            "hybrid@statevector"), mitigation (of errors of all that have shots or noise), tuning_trials, n_qubits,
+            n_layers, split_seed, shuffle_labels.
 
     Returns:
         The finished comparison; its files are in the run folder.

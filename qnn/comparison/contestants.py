@@ -15,7 +15,7 @@ from qnn.backends.base import Backend
 from qnn.backends.mitigation.written import from_text, methods_of
 from qnn.backends.registry import resolve
 from qnn.baselines import build_baseline, count_weights, list_baselines
-from qnn.comparison.budget import OBSERVABLES
+from qnn.comparison.budget import OBSERVABLES, SHOTS
 from qnn.comparison.study import Contestant
 from qnn.errors import ArgumentError, unknown_name
 from qnn.layers import QuantumLayer
@@ -31,11 +31,12 @@ DEFAULT_MODELS = (
     "cnn",
     "logistic",
 )
+_EXACT = "statevector"  # what all others are compared with
 _SAMPLED = ("aer",)  # backends that are compared with shots, beside those that can do nothing else
 
 
 def parse_contestant(
-    name: str, *, n_qubits: int, n_layers: int, shots: int, mitigation: str | None = None
+    name: str, *, n_qubits: int, n_layers: int, shots: int | None = None, mitigation: str | None = None
 ) -> Contestant:
     """The contestant of that name.
 
@@ -43,7 +44,8 @@ def parse_contestant(
         name: see the grammar above.
         n_qubits: wires of the quantum layer.
         n_layers: layers of its ansatz.
-        shots: shots per circuit on backends that sample.
+        shots: shots per circuit, which all hybrids take whose backend can sample, but "hybrid@statevector", to which
+            they are compared. None: on Aer, and where nothing is exact, the default.
         mitigation: of the errors of hybrids that sample, as text; the name then says so.
 
     Raises:
@@ -64,7 +66,7 @@ def parse_contestant(
     if model != "hybrid":
         raise unknown_name("model", name, known_models())
     backend, plus, noise = place.partition("+")
-    sampled = backend in _SAMPLED or (bool(at) and not plus and not resolve(backend).capabilities.exact)
+    sampled = backend in _SAMPLED or (not plus and _samples(backend, given=shots is not None))
     if plus and backend not in _SAMPLED:
         raise ArgumentError(
             f'`models` must name noise only on a backend that simulates it ({", ".join(_SAMPLED)}); got "{name}". '
@@ -77,7 +79,7 @@ def parse_contestant(
         "hybrid",
         backend=backend,
         noise=noise or None,
-        shots=shots if sampled else None,
+        shots=(SHOTS if shots is None else shots) if sampled else None,
         gradient="parameter-shift" if sampled else "auto",
         n_qubits=n_qubits,
         n_layers=n_layers,
@@ -90,6 +92,12 @@ def parse_contestant(
     if sampled and not made.capabilities.linear:
         return replace(contestant, gradient="finite-difference")
     return contestant
+
+
+def _samples(backend: str, *, given: bool) -> bool:
+    """Whether a hybrid there has shots: always where nothing is exact, else where they are `given`."""
+    can = resolve(backend).capabilities
+    return not can.exact or (given and can.shots and backend != _EXACT)
 
 
 def known_models() -> list[str]:

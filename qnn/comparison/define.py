@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from qnn.comparison import budget as defaults
 from qnn.comparison.budget import Budget, learning_rate_grid, require_positive
 from qnn.comparison.contestants import DEFAULT_MODELS, find_unsuitable, parse_contestant
 from qnn.comparison.study import Contestant, Study, Table
-from qnn.errors import ArgumentError
+from qnn.errors import ArgumentError, NoEffectWarning
 from qnn.tasks import TaskData, load_task
 
 FULL_DATA = "full data"
@@ -30,7 +31,7 @@ def define_study(
     reduced_batch_size: int | None = None,
     n_train: int | None = None,
     reduced_train: int | None = None,
-    shots: int = defaults.SHOTS,
+    shots: int | None = None,
     mitigation: str | Mapping[str, Any] | None = None,
     tuning_trials: int = defaults.TUNING_TRIALS,
     n_qubits: int = defaults.N_QUBITS,
@@ -50,7 +51,8 @@ def define_study(
         reduced_batch_size: the same in the shots and noise table; None is `batch_size`, if given.
         n_train: training rows of the full data table; None is all.
         reduced_train: training rows of the shots and noise table.
-        shots: per executed circuit.
+        shots: per executed circuit, for every hybrid whose backend can sample, but "hybrid@statevector"; None is 1024
+            on Aer and on backends that only sample, and exact on all others.
         mitigation: of the errors of all contestants with shots or noise, "readout", "zne", "readout+zne", a dictionary
             of options (see `qnn.backends.Mitigated`) or such a dictionary as JSON; their names say so. None is none.
         tuning_trials: learning rates that each contestant may try, 1 to 7.
@@ -65,7 +67,8 @@ def define_study(
     """
     tasks = tuple(dict.fromkeys(_names("task", task)))
     loaded = [load_task(name, seed=split_seed, shuffle_labels=shuffle_labels) for name in tasks]
-    for name, value in {"seeds": seeds, "shots": shots, "n_qubits": n_qubits, "n_layers": n_layers}.items():
+    counted = {"seeds": seeds, "shots": _first(shots, 1), "n_qubits": n_qubits, "n_layers": n_layers}
+    for name, value in counted.items():
         require_positive(name, value)
     names = _default_models(loaded) if models is None else list(dict.fromkeys(_names("models", models)))
     against = None if mitigation is None else to_text(mitigation)
@@ -74,6 +77,7 @@ def define_study(
     )
     _require_suitable(contestants, loaded)
     _require_mitigated(against, contestants)
+    _warn_of_shots(shots, contestants)
     rates = learning_rate_grid(tuning_trials)
     full = Budget(n_train, _first(epochs, defaults.FULL_EPOCHS), _first(batch_size, defaults.FULL_BATCH_SIZE), rates)
     reduced_rows = _first(reduced_train, defaults.REDUCED_TRAIN)
@@ -181,7 +185,19 @@ def _require_mitigated(mitigation: str | None, contestants: Sequence[Contestant]
         names = ", ".join(contestant.name for contestant in contestants)
         raise ArgumentError(
             f"`mitigation` must come with a contestant that has shots or noise; got {names}. "
-            'Add "hybrid@aer+fake_manila" to `models`, or leave `mitigation` out.'
+            'Add "hybrid@aer+fake_manila" to `models`, give `shots` to hybrids that can sample, or leave `mitigation` '
+            "out."
+        )
+
+
+def _warn_of_shots(shots: int | None, contestants: Sequence[Contestant]) -> None:
+    if shots is not None and not any(contestant.sampled for contestant in contestants):
+        names = ", ".join(contestant.name for contestant in contestants)
+        warnings.warn(
+            f"`shots`={shots} has no effect, since none of these samples: {names}. "
+            'Add "hybrid@aer" to `models`, or leave `shots` out.',
+            NoEffectWarning,
+            stacklevel=3,  # the caller of `define_study`
         )
 
 
