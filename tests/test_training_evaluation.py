@@ -152,3 +152,12 @@ def test_an_error_within_the_model_says_which_rows_it_was_given(use):
     with pytest.raises(RuntimeError, match="mat1 and mat2") as caught:
         use(torch.nn.Linear(3, 4), (torch.zeros(8, 5), Y[:8]))
     assert "rows of `data`, torch.float32 of shape (8, 5). The first layer must take rows" in caught.value.__notes__[0]
+
+
+def test_a_last_batch_of_one_row_that_cannot_be_normalised():
+    """In forecasts too, which make the same steps."""
+    model, data = torch.nn.Sequential(torch.nn.BatchNorm1d(2)), (torch.rand(4, 2), torch.arange(4) % 2)
+    for use in (qnn.fit, qnn.forecast):
+        with pytest.raises(ValueError, match="Expected more than 1 value") as caught:
+            use(model, data, epochs=1, batch_size=3, progress=False)
+        assert "of shape (1, 2). A layer that normalises by the batch needs more than one" in caught.value.__notes__[0]

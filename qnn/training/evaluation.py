@@ -116,9 +116,11 @@ def outputs_of(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
     """What `model` returns for rows; an error of one of its layers says which rows it was given."""
     try:
         answer = model(x)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         if not isinstance(error, QnnError):
             fits = "The first layer must take rows of this shape: change the layer or the rows."
+            if len(x) == 1 and isinstance(error, ValueError):  # of batch normalisation
+                fits = "A layer that normalises by the batch needs more than one: use another `batch_size`."
             error.add_note(f"`model` was given rows of `data`, {x.dtype} of shape {tuple(x.shape)}. {fits}")
         raise
     return as_tensor(answer)
