@@ -178,8 +178,8 @@ def test_threads_wait_for_what_becomes_of_the_warning(policy, monkeypatch):
     with run_scope(Run("r", repeats=True)):
         carry_out(Provider(), parts, policy)
     start_anew(policy)
-    failed = Journal.failed
-    monkeypatch.setattr(Journal, "failed", lambda *a: (time.sleep(0.05), failed(*a))[1])
+    warn = warnings.warn
+    monkeypatch.setattr(warnings, "warn", lambda *a, **options: (time.sleep(0.05), warn(*a, **options))[1])
     service = Provider()
     with run_scope(Run("r", repeats=True)), pytest.raises(errors.ChangedRunWarning):
         carry_out(service, [request([n + 10], part=n, call=STEP) for n in range(8)], policy)
