@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from qnn._files import write_atomic
+from qnn._files import create_atomic, write_atomic
 from qnn.comparison.lines import JsonLines
 from qnn.comparison.records import Record
 from qnn.comparison.study import Study
@@ -43,7 +43,7 @@ class RunFolder:
         """The run that jobs at providers belong to: drawn when the folder was made, and of no other folder."""
         path = self.path / _RUN
         if not path.exists():
-            write_atomic(path, uuid4().hex)
+            create_atomic(path, uuid4().hex)  # of two processes that look at once, one
         return path.read_text()
 
     @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Lock
 
+from qnn._forking import ForkLock
 from qnn.errors import JournalError
 from qnn.jobs.journal import Journal
 from qnn.jobs.owner import this_process
@@ -14,17 +14,9 @@ from qnn.jobs.record import JobRecord
 
 _NOBODY = ""
 _rows: set[tuple[str, int]] = set()
-_lock = Lock()
+_lock = ForkLock()
 
-
-def _start_anew() -> None:
-    """A forked process has none of its parent's threads."""
-    global _lock
-    _lock = Lock()
-    _rows.clear()
-
-
-os.register_at_fork(after_in_child=_start_anew)
+os.register_at_fork(after_in_child=_rows.clear)  # a forked process has none of its parent's threads
 
 
 @contextmanager
