@@ -46,7 +46,7 @@ N_SAMPLED_SEEDS = 3
 
 def sampled(out, shuffle_labels: bool) -> dict[str, list[float]]:
     """Accuracies by contestant on a budget just enough to learn: few rows, small batches, few circuits a row."""
-    options = {"reduced_train": 60, "reduced_epochs": 6, "reduced_batch_size": 4, "tuning_trials": 1, "shots": 256}
+    options = {"reduced_train": 60, "reduced_epochs": 5, "reduced_batch_size": 4, "tuning_trials": 1, "shots": 256}
     options |= {"n_qubits": 3, "n_layers": 1, "seeds": N_SAMPLED_SEEDS, "shuffle_labels": shuffle_labels}
     comparison = compare("digits", SAMPLED, out=out, jobs=0, progress=False, **options)
     found: dict[str, list[float]] = {}
