@@ -12,7 +12,7 @@ import os, sys, killed_training, killed_jobs
 child = os.fork()
 if child == 0:
     sys.exit(killed_training.main(["--kills", "10"]))
-code = killed_jobs.main(["--kills", "10", "--down-s", "2"])
+code = killed_jobs.main(["--kills", "10", "--down-s", "1"])
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or code)
 """
 
@@ -34,4 +34,4 @@ def test_ten_kills_change_neither_weights_nor_history_nor_what_is_paid():
     assert len(here) == 4
     assert len(lines) == 6 and all("each submitted once" in line for line in lines[:4])
     assert lines[4].endswith("of its writes and requests: the same results, each job once")
-    assert lines[5] == "provider away for 2 s: the same weights and jobs"
+    assert lines[5] == "provider away for 1 s: the same weights and jobs"
